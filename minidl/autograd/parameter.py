@@ -1,0 +1,46 @@
+"""Parameters: the leaf tensors that training changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .tensor import Tensor, TensorLike
+
+
+class Parameter(Tensor):
+    """A tensor that an optimizer may change.
+
+    Args:
+        data: initial values; the parameter keeps a copy of its own.
+        name: the name within its layer, such as "kernel".
+        trainable: whether it gets gradients.
+
+    Attributes:
+        regularizer: function of the parameter whose value is added to the loss.
+        constraint: function that optimizers' users apply to the values after each step.
+
+    >>> Parameter([1.0, 2.0], name="scale").requires_grad
+    True
+    """
+
+    __slots__ = ("name", "regularizer", "constraint")
+
+    def __init__(self, data: TensorLike, name: str = "", trainable: bool = True) -> None:
+        super().__init__(np.array(data.data if isinstance(data, Tensor) else data), False,
+                         None if isinstance(data, (Tensor, np.ndarray)) else "float32")
+        self.storage.foreign = False  # the copy above is ours alone
+        self.name = name
+        self.requires_grad = trainable
+        self.regularizer: Callable[[Tensor], Tensor] | None = None
+        self.constraint: Callable[[np.ndarray], np.ndarray] | None = None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the parameter gets gradients."""
+        return self.requires_grad
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.requires_grad = bool(value)

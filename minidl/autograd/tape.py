@@ -1,0 +1,215 @@
+"""The tape: which op made which tensor, from what, and what it saved; `backward` walks it back.
+
+Nodes are numbered as they are made, so going through them from the highest number down visits
+every node after all that used its result: one iterative walk, no recursion, any depth.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import config, dispatch
+from ..errors import AutogradError, MinidlError
+from ..ops import registry
+from ..spec import Spec
+from .guard import Saved, Storage
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Hook = Callable[[np.ndarray], "np.ndarray | None"]
+_numbers = itertools.count()
+
+
+class Node:
+    """One recorded call: its op, where its inputs came from, and what its gradient rules need."""
+
+    __slots__ = ("op", "number", "plan", "parents", "saved", "hooks", "released", "place")
+
+    def __init__(self, call: dispatch.Call, parents: dict[int, Tensor],
+                 saved: dict[str, Saved | None], place: str) -> None:
+        self.op = call.plan.op
+        self.number = next(_numbers)
+        self.plan = call.plan
+        self.parents = parents
+        self.saved = saved
+        self.hooks: list[Hook] = []
+        self.released = False
+        self.place = place
+
+    def gradients(self, gy: np.ndarray) -> list[tuple[Tensor, np.ndarray]]:
+        """Return the gradient of every input that needs one."""
+        if self.released:
+            raise AutogradError(self.place or self.op.name,
+                                "backward went through here before and freed what it had saved",
+                                "", "Use backward(retain_graph=True) the first time")
+        return [(parent, self._gradient(i, gy)) for i, parent in self.parents.items()]
+
+    def _gradient(self, index: int, gy: np.ndarray) -> np.ndarray:
+        name = self.op.gradient(index)
+        rule = self.op.gradients[name]  # type: ignore[index]
+        values = [self._value(need, index, gy) for need in self.op.needs[name]]  # type: ignore[index]
+        return rule(dispatch.run, *values)
+
+    def _value(self, need: str, index: int, gy: np.ndarray) -> Any:
+        if need == "gy":
+            return gy
+        if need in self.saved:
+            kept = self.saved[need]
+            return None if kept is None else kept.get()
+        if need in self.plan.attrs:
+            return self.plan.attrs[need]
+        if need == "index":
+            return index
+        if need == "all_specs":
+            return self.plan.specs
+        return _spec(self.plan, need, index)
+
+    def release(self) -> None:
+        """Let go of everything saved; memory returns to the pool."""
+        self.saved, self.parents, self.released = {}, {}, True
+
+
+def _spec(plan: dispatch.Plan, need: str, index: int) -> Spec | None:
+    """Return the spec of an input named "NAME_spec"; of a variadic one, that at `index`."""
+    name = need.removesuffix("_spec")
+    at = plan.op.inputs.index(name)
+    return plan.specs[index if plan.op.variadic and at == len(plan.op.inputs) - 1 else at]
+
+
+# ---- recording -----------------------------------------------------------------------------
+
+_places: list[str] = []
+
+
+class at_place:
+    """Name the layer that computes inside the block, for errors and the tape."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        _places.append(self._name)
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        _places.pop()
+        if isinstance(error, MinidlError) and not getattr(error, "placed", False):
+            placed = error.inside(self._name)
+            placed.placed = True  # type: ignore[attr-defined]
+            raise placed from error
+
+
+def record(call: dispatch.Call, inputs: Sequence[Tensor | None],
+           storages: Sequence[Storage]) -> Node | None:
+    """Return a node for a call if backward will need one; `storages` are those of its outputs."""
+    if not config.grad_enabled():
+        return None
+    op = call.plan.op
+    parents = {i: t for i, t in enumerate(inputs)
+               if t is not None and t.requires_grad and op.gradient(i)}
+    if not parents:
+        return None
+    needed = {need for i in parents for need in op.needs[op.gradient(i)]}  # type: ignore[index]
+    place = _places[-1] if _places else ""
+    where = f"{place}, {op.name}" if place else op.name
+    saved = {}
+    for need in needed:
+        found = _find(need, call, inputs, storages)
+        if found is not None:
+            array, storage = found
+            saved[need] = None if array is None else Saved(array, storage, where, need)
+    return Node(call, parents, saved, place)
+
+
+def _find(need: str, call: dispatch.Call, inputs: Sequence[Tensor | None],
+          storages: Sequence[Storage]) -> tuple[np.ndarray | None, Storage] | None:
+    """Return the array that a rule calls `need`, and its storage; None if it is no array."""
+    names = call.plan.op.inputs
+    if need in names:
+        at = names.index(need)
+        tensor, array = inputs[at], call.inputs[at]
+        watched = tensor is not None and array is tensor.data  # a packed copy is ours alone
+        return array, tensor.storage if watched else Storage()  # type: ignore[union-attr]
+    if need in call.saved:
+        return call.saved[need], Storage()
+    output = 0 if need == "y" else int(need[1:]) if need[0] == "y" and need[1:].isdigit() else None
+    return None if output is None else (call.out[output], storages[output])
+
+
+# ---- walking back --------------------------------------------------------------------------
+
+def backward(root: Tensor, gy: np.ndarray, retain_graph: bool = False) -> None:
+    """Add the gradient of `root` to `.grad` of every leaf that it depends on."""
+    if root.node is None:
+        _accumulate(root, gy)
+        return
+    pending: dict[Node, tuple[np.ndarray, bool]] = {root.node: (gy, False)}
+    heap = [(-root.node.number, root.node)]
+    with config.no_grad():
+        while heap:
+            _, node = heapq.heappop(heap)
+            gradient, _ = pending.pop(node)
+            for hook in node.hooks:
+                gradient = _hooked(hook, gradient)
+            for parent, part in node.gradients(gradient):
+                if parent.node is None:
+                    _accumulate(parent, part)
+                elif parent.node in pending:
+                    pending[parent.node] = _add(*pending[parent.node], part)
+                else:
+                    pending[parent.node] = (part, False)
+                    heapq.heappush(heap, (-parent.node.number, parent.node))
+            if not retain_graph:
+                node.release()
+
+
+def _add(total: np.ndarray, owned: bool, part: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Add a gradient to the sum so far, in place once the sum is our own buffer."""
+    if owned:
+        return dispatch.run("add", total, part, out=[total]), True
+    return dispatch.run("add", total, part), True
+
+
+def _accumulate(leaf: Tensor, gradient: np.ndarray) -> None:
+    for hook in leaf.hooks:
+        gradient = _hooked(hook, gradient)
+    if leaf.grad is None:
+        leaf.grad = type(leaf).own(gradient)
+    else:
+        leaf.grad = type(leaf).own(dispatch.run("add", leaf.grad.data, gradient))
+
+
+def _hooked(hook: Hook, gradient: np.ndarray) -> np.ndarray:
+    changed = hook(gradient)
+    return gradient if changed is None else np.asarray(changed, gradient.dtype)
+
+
+def apply(name: str | registry.Op, *inputs: Tensor | None, algorithm: str | None = None,
+          **attrs: Any) -> Any:
+    """Compute an op on tensors and record it; return its result, or a tuple of several.
+
+    This is what every function of `functional` and every custom op calls.
+    """
+    from .tensor import Tensor
+    op = registry.get(name) if isinstance(name, str) else name
+    arrays = [None if t is None else t.data for t in inputs]
+    call = dispatch.call(op, arrays, attrs, algorithm=algorithm)
+    storages = [_storage(op, array, inputs) for array in call.out]
+    node = record(call, inputs, storages)
+    results = tuple(Tensor.own(array, storage, node if i == 0 else None)
+                    for i, (array, storage) in enumerate(zip(call.out, storages, strict=True)))
+    return results[0] if len(results) == 1 else results
+
+
+def _storage(op: registry.Op, array: np.ndarray, inputs: Sequence[Tensor | None]) -> Storage:
+    """Views share the storage of what they look at, so that changes are seen through both."""
+    source = inputs[0] if op.view is not None else None
+    if source is not None and np.may_share_memory(array, source.data):
+        return source.storage
+    return Storage()
+

@@ -1,0 +1,346 @@
+"""The tensor: an array, whether it needs a gradient, and the call that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import dispatch
+from ..errors import AutogradError, DeviceError, DTypeError, ShapeError
+from ..spec import FLOATS, Shape
+from . import tape
+from .guard import Storage
+
+Scalar = int | float | bool
+TensorLike = Any  # a Tensor, an array, a number, or nested lists of numbers
+
+
+class Tensor:
+    """An array with a gradient.
+
+    Args:
+        data: array, number or nested list. An array is not copied; Python floats become float32.
+        requires_grad: whether `backward` fills `.grad`; for floating types only.
+        dtype: element type to convert to.
+
+    Attributes:
+        data: the NumPy array; treat it as read-only (see `assign`).
+        grad: gradient as a Tensor of the same shape after `backward`, else None.
+
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad.numpy()
+    array([2., 4., 6.], dtype=float32)
+    """
+
+    __slots__ = ("data", "requires_grad", "grad", "node", "storage", "hooks", "__weakref__")
+    __array_ufunc__ = None  # NumPy leaves array + tensor to the tensor
+
+    def __init__(self, data: TensorLike, requires_grad: bool = False,
+                 dtype: str | np.dtype | None = None) -> None:
+        foreign = isinstance(data, np.ndarray)
+        array = data.data if isinstance(data, Tensor) else np.asarray(data)
+        if dtype is not None:
+            array = array.astype(dtype, copy=False)
+        elif not foreign and not isinstance(data, (Tensor, np.generic)) and array.dtype == "f8":
+            array = array.astype(np.float32)
+        if array.dtype.kind not in "fiub":
+            raise DTypeError("Tensor", f"got elements of type {array.dtype}", "expected numbers",
+                             "Convert them first.")
+        shares = isinstance(data, Tensor) and array is data.data
+        self.data = array
+        self.storage = data.storage if shares else Storage(foreign)
+        self.node: tape.Node | None = None
+        self.grad: Tensor | None = None
+        self.hooks: list[tape.Hook] = []
+        self.requires_grad = requires_grad
+        if requires_grad and array.dtype not in FLOATS:
+            raise DTypeError("Tensor", f"requires_grad for elements of type {array.dtype}",
+                             "expected float32 or float64", 'Convert them: dtype="float32".')
+
+    @classmethod
+    def own(cls, array: np.ndarray, storage: Storage | None = None,
+            node: tape.Node | None = None) -> Tensor:
+        """Wrap an array that nobody outside the engine holds; it is not watched for changes."""
+        tensor = Tensor.__new__(Tensor)
+        tensor.data, tensor.node = array, node
+        tensor.storage = Storage() if storage is None else storage
+        tensor.grad, tensor.hooks = None, [] if node is None else node.hooks
+        tensor.requires_grad = node is not None
+        return tensor
+
+    # ---- what it is ----
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of the axes."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Element type."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.data.size
+
+    @property
+    def device(self) -> str:
+        """Where the elements lie."""
+        return "cpu"
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was given, not computed."""
+        return self.node is None
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ShapeError("len", "got a tensor without axes", "", "Use .item() for its value")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=20)
+        tail = ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({text}, shape={self.shape}, dtype={self.dtype}{tail})"
+
+    # ---- to and from others ----
+
+    def numpy(self) -> np.ndarray:
+        """Return a NumPy view; it keeps the memory alive, and changes made through it are noticed."""
+        return self.storage.expose(self.data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
+            return self.data.astype(dtype or self.dtype)
+        return self.numpy()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
+    def item(self) -> float | int | bool:
+        """Return the value of a tensor of one element as a Python number."""
+        if self.size != 1:
+            raise ShapeError("item", f"got a tensor of shape {self.shape}", "expected one element",
+                             "Reduce it first, or use .numpy().")
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        """Return the elements as nested lists."""
+        return self.data.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def to(self, device: str) -> Tensor:
+        """Return the tensor on a device; "cpu" is the one this build computes on."""
+        if device != "cpu":
+            raise DeviceError("Tensor.to", f"got device {device!r}", 'expected "cpu"',
+                              'Kernels for other devices are not part of this version.')
+        return self
+
+    # ---- gradients ----
+
+    def backward(self, gradient: TensorLike = None, retain_graph: bool = False) -> None:
+        """Fill `.grad` of every leaf that this tensor depends on; repeated calls add up.
+
+        Args:
+            gradient: gradient of the final scalar with respect to this tensor; 1 for a tensor of
+                one element.
+            retain_graph: keep what was saved, so that backward can be called again.
+        """
+        if not self.requires_grad:
+            raise AutogradError("backward", "nothing here requires a gradient", "",
+                                "Set requires_grad=True on an input, outside no_grad")
+        if gradient is None:
+            if self.size != 1:
+                raise AutogradError("backward", f"the tensor has shape {self.shape}",
+                                    "expected one element", "Give the gradient, or reduce first.")
+            gy = np.ones(self.shape, self.dtype)
+        else:
+            gy = np.asarray(gradient, self.dtype)
+        if gy.shape != self.shape:
+            raise ShapeError("backward", f"got a gradient of shape {gy.shape}",
+                             f"expected {self.shape}", "It has the shape of the tensor.")
+        tape.backward(self, gy, retain_graph)
+
+    def register_hook(self, function: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+        """Call `function` with the gradient in backward; what it returns replaces the gradient.
+
+        Returns:
+            A function that takes the hook away again.
+        """
+        def hook(gradient: np.ndarray) -> np.ndarray | None:
+            changed = function(Tensor.own(gradient))
+            return None if changed is None else np.asarray(changed)
+
+        self.hooks.append(hook)
+        return lambda: self.hooks.remove(hook)
+
+    def detach(self) -> Tensor:
+        """Return a tensor of the same memory that backward does not go through."""
+        return Tensor.own(self.data, self.storage)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    def assign(self, value: TensorLike) -> None:
+        """Write new values into the memory of this tensor, in place and outside the tape."""
+        array = np.asarray(value.data if isinstance(value, Tensor) else value)
+        if array.shape not in (self.shape, ()):
+            raise ShapeError("assign", f"got values of shape {array.shape}",
+                             f"expected {self.shape}", "Reshape them.")
+        if self.node is not None:
+            raise AutogradError("assign", "this tensor was computed", "expected a leaf",
+                                "Use .detach() or compute a new one.")
+        np.copyto(self.data, array, casting="same_kind")
+        self.storage.version += 1
+
+    # ---- operators; the functions lie in functional.py ----
+
+    def __add__(self, other: TensorLike) -> Tensor:
+        return functional.add(self, other)
+
+    def __sub__(self, other: TensorLike) -> Tensor:
+        return functional.subtract(self, other)
+
+    def __mul__(self, other: TensorLike) -> Tensor:
+        return functional.multiply(self, other)
+
+    def __truediv__(self, other: TensorLike) -> Tensor:
+        return functional.divide(self, other)
+
+    def __pow__(self, other: TensorLike) -> Tensor:
+        return functional.power(self, other)
+
+    def __matmul__(self, other: TensorLike) -> Tensor:
+        return functional.matmul(self, other)
+
+    def __radd__(self, other: TensorLike) -> Tensor:
+        return functional.add(other, self)
+
+    def __rsub__(self, other: TensorLike) -> Tensor:
+        return functional.subtract(other, self)
+
+    def __rmul__(self, other: TensorLike) -> Tensor:
+        return functional.multiply(other, self)
+
+    def __rtruediv__(self, other: TensorLike) -> Tensor:
+        return functional.divide(other, self)
+
+    def __rpow__(self, other: TensorLike) -> Tensor:
+        return functional.power(other, self)
+
+    def __rmatmul__(self, other: TensorLike) -> Tensor:
+        return functional.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return functional.negative(self)
+
+    def __abs__(self) -> Tensor:
+        return functional.abs(self)
+
+    def __lt__(self, other: TensorLike) -> Tensor:
+        return functional.less(self, other)
+
+    def __le__(self, other: TensorLike) -> Tensor:
+        return functional.less_equal(self, other)
+
+    def __gt__(self, other: TensorLike) -> Tensor:
+        return functional.greater(self, other)
+
+    def __ge__(self, other: TensorLike) -> Tensor:
+        return functional.greater_equal(self, other)
+
+    def __eq__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
+        return functional.equal(self, other)
+
+    def __ne__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
+        return functional.not_equal(self, other)
+
+    __hash__ = object.__hash__
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return functional.getitem(self, index)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 (NumPy's name)
+        """The tensor with its axes in reverse order."""
+        return functional.transpose(self)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """Return the elements in another shape; one length may be -1."""
+        return functional.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: int) -> Tensor:
+        """Return a view with the axes in another order, reversed by default."""
+        return functional.transpose(self, axes or None)
+
+    def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """Return the sum over the given axes, over all by default."""
+        return functional.sum(self, axis, keepdims)
+
+    def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """Return the mean over the given axes, over all by default."""
+        return functional.mean(self, axis, keepdims)
+
+    def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """Return the largest element along the given axes."""
+        return functional.max(self, axis, keepdims)
+
+    def min(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """Return the smallest element along the given axes."""
+        return functional.min(self, axis, keepdims)
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        """Return the position of the largest element along an axis, of the flat tensor by default."""
+        return functional.argmax(self, axis)
+
+    def astype(self, dtype: str | np.dtype) -> Tensor:
+        """Return the tensor with its elements converted."""
+        return functional.astype(self, dtype)
+
+    def clone(self) -> Tensor:
+        """Return a copy with memory of its own."""
+        return functional.copy(self)
+
+
+def as_tensor(value: TensorLike, like: Tensor | None = None) -> Tensor:
+    """Return `value` as a tensor; plain numbers take the element type of `like`."""
+    if isinstance(value, Tensor):
+        return value
+    if like is not None and isinstance(value, (int, float)):
+        if isinstance(value, float) and like.dtype.kind != "f":
+            return Tensor.own(np.array(value, np.float32))
+        return Tensor.own(np.array(value, like.dtype))
+    return Tensor(value)
+
+
+def empty(shape: Shape, dtype: str | np.dtype = "float32") -> Tensor:
+    """Return a tensor of arbitrary contents from the buffer pool."""
+    return Tensor.own(dispatch.pool.empty(tuple(shape), np.dtype(dtype)))
+
+
+from . import functional  # noqa: E402  (it needs the class above)

@@ -1,0 +1,187 @@
+"""Compiled CPU kernels and the threads that share their ranges.
+
+A kernel is a serial numba function over a half-open range; `run_ranges` cuts the range by the
+shape alone, never by the number of threads, so results do not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+import threadpoolctl
+
+from .. import config
+
+Range = tuple[int, int]
+POINTWISE_GRAIN = 1 << 16  # elements per range: some 20 microseconds of memory-bound work
+
+
+# ---- compilation ---------------------------------------------------------------------------
+
+@cache
+def cache_folder() -> Path:
+    """Return the folder of compiled kernels.
+
+    numba's cache does not notice changes in imported helpers (numba issue 1833), so the folder's
+    name is a hash of all kernel sources and of the host's features: a stale kernel is never run.
+    """
+    package = Path(__file__).parents[1]
+    sources = sorted([*package.glob("backend/*.py"), *package.glob("ops/*/*.py"),
+                      *package.glob("data/kernels.py")])
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.name.encode() + source.read_bytes())
+    features = llvm.get_host_cpu_features().flatten()
+    digest.update(f"{numba.__version__} {llvm.get_host_cpu_name()} {features}".encode())
+    folder = user_cache() / "kernels" / digest.hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def user_cache() -> Path:
+    """Return minidl's folder in the user's cache folder; MINIDL_CACHE moves it."""
+    if chosen := os.environ.get("MINIDL_CACHE"):
+        return Path(chosen)
+    if os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "minidl"
+
+
+def kernel(function: Callable) -> Callable:
+    """Compile a function over a range with numba on first use and keep the result on disk.
+
+    Sums may be reordered so that they run in vectors; the order is fixed at compile time.
+    """
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(cache_folder())
+    try:
+        return numba.njit(function, cache=True, nogil=True, error_model="numpy",
+                          fastmath={"contract", "reassoc", "nsz", "arcp"})
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+inline = numba.njit(inline="always", error_model="numpy",
+                    fastmath={"contract", "reassoc", "nsz", "arcp"})
+"""Decorator for helpers of kernels; they are compiled into the kernels that call them."""
+
+
+# ---- ranges and threads --------------------------------------------------------------------
+
+def ranges(total: int, grain: int) -> list[Range]:
+    """Cut [0, total) into equal ranges of about `grain`, the same ones on every machine."""
+    count = max(1, round(total / max(grain, 1)))
+    edges = [total * i // count for i in range(count + 1)]
+    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+
+
+def run_ranges(function: Callable[[int, int], Any], total: int, grain: int) -> None:
+    """Call `function(start, stop)` for every range of [0, total), on all threads."""
+    run_slots(lambda start, stop, slot: function(start, stop), ranges(total, grain))
+
+
+def run_slots(function: Callable[[int, int, int], Any], parts: Sequence[Range]) -> None:
+    """Call `function(start, stop, slot)` for every range; `slot` counts the running threads.
+
+    Two calls that run at the same time have different slots, so a slot can own workspace.
+    Slots are numbered from 0 to `config.num_threads()` - 1.
+    """
+    helpers = min(config.num_threads(), len(parts)) - 1
+    if helpers < 1:
+        for start, stop in parts:
+            function(start, stop, 0)
+        return
+    todo = iter(parts)  # next() on a list iterator is atomic
+
+    def drain(slot: int) -> None:
+        for start, stop in todo:
+            function(start, stop, slot)
+
+    pending = [_workers().submit(drain, slot) for slot in range(1, helpers + 1)]
+    try:
+        drain(0)
+    finally:
+        for job in pending:
+            job.result()
+
+
+_pool_lock = threading.Lock()
+_current: dict[str, Any] = {}
+
+
+def _workers() -> ThreadPoolExecutor:
+    count = max(config.num_threads() - 1, 1)
+    with _pool_lock:
+        if _current.get("count") != count or _current.get("pid") != os.getpid():
+            if _current.get("pid") == os.getpid():
+                _current["pool"].shutdown(wait=False)
+            _current.update(count=count, pid=os.getpid(),
+                            pool=ThreadPoolExecutor(count, thread_name_prefix="minidl"))
+        return _current["pool"]
+
+
+# ---- BLAS ----------------------------------------------------------------------------------
+
+@cache
+def _blas() -> list[Any]:
+    controllers = threadpoolctl.ThreadpoolController().lib_controllers
+    return [c for c in controllers if c.user_api == "blas"]
+
+
+class serial_blas:
+    """Keep BLAS on one thread inside the block, because our threads already share the work."""
+
+    _lock = threading.Lock()
+    _depth = 0
+    _before: list[int] = []
+
+    def __enter__(self) -> None:
+        cls = serial_blas
+        with cls._lock:
+            if cls._depth == 0:
+                cls._before = [c.get_num_threads() for c in _blas()]
+                for controller in _blas():
+                    controller.set_num_threads(1)
+            cls._depth += 1
+
+    def __exit__(self, *error: object) -> None:
+        cls = serial_blas
+        with cls._lock:
+            cls._depth -= 1
+            if cls._depth == 0:
+                for controller, count in zip(_blas(), cls._before, strict=True):
+                    controller.set_num_threads(count)
+
+
+# ---- NumPy's own loops as kernels ----------------------------------------------------------
+
+def run_ufunc(ufunc: Callable, inputs: Sequence[np.ndarray], out: np.ndarray) -> None:
+    """Write `ufunc(*inputs)` into `out`, inputs broadcast, shared among the threads."""
+    if all(a.shape == out.shape and a.flags.c_contiguous for a in inputs):
+        inputs, out = [a.reshape(-1) for a in inputs], out.reshape(-1)
+    rows = out.shape[0] if out.ndim else 1
+    grain = max(1, POINTWISE_GRAIN * rows // max(out.size, 1))
+
+    def part(start: int, stop: int) -> None:
+        with np.errstate(all="ignore"):
+            ufunc(*(_rows(a, out, start, stop) for a in inputs), out=_rows(out, out, start, stop))
+
+    run_ranges(part, rows, grain)
+
+
+def _rows(array: np.ndarray, like: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Return rows [start, stop) of `array` as broadcast against `like`."""
+    if like.ndim == 0 or array.ndim < like.ndim or array.shape[0] == 1 != like.shape[0]:
+        return array
+    return array[start:stop]

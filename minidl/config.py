@@ -1,0 +1,75 @@
+"""The few switches of the engine; every one is a context manager, none is read from outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+
+from .errors import ArgumentError
+
+_Switch = AbstractContextManager[None]
+
+_grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+_shapes_only: ContextVar[bool] = ContextVar("shapes_only", default=False)
+_threads = [os.cpu_count() or 1]
+
+
+@contextmanager
+def _set(variable: ContextVar[bool], value: bool) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def grad_enabled() -> bool:
+    """Say whether operations are recorded for backward."""
+    return _grad_enabled.get()
+
+
+def no_grad() -> _Switch:
+    """Record nothing for backward inside the block.
+
+    >>> with no_grad():
+    ...     print(grad_enabled())
+    False
+    """
+    return _set(_grad_enabled, False)
+
+
+def enable_grad() -> _Switch:
+    """Record again inside a `no_grad` block."""
+    return _set(_grad_enabled, True)
+
+
+def shapes_only() -> _Switch:
+    """Compute shapes and types inside the block, but no values.
+
+    Results are arrays without memory of their own; summaries and graphs are built so.
+    """
+    return _set(_shapes_only, True)
+
+
+def only_shapes() -> bool:
+    """Say whether values are left out (see `shapes_only`)."""
+    return _shapes_only.get()
+
+
+def num_threads() -> int:
+    """Return how many threads kernels may use; results do not depend on it."""
+    return _threads[0]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let kernels use `count` threads inside the block."""
+    if count < 1:
+        raise ArgumentError("threads", f"got {count}", "expected at least 1", "Give 1 or more.")
+    before, _threads[0] = _threads[0], count
+    try:
+        yield
+    finally:
+        _threads[0] = before

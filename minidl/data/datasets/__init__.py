@@ -1,0 +1,7 @@
+"""Data sets by name; each module has `load_data()` and `CLASS_NAMES`."""
+
+from __future__ import annotations
+
+from . import digits, fashion_mnist, mnist
+
+__all__ = ["digits", "fashion_mnist", "mnist"]

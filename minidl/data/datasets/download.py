@@ -1,0 +1,105 @@
+"""Fetching published files once, with a checksum, into a folder of the user's."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import tempfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import DataError
+
+TIMEOUT = 30.0
+"""Seconds that a server may stay silent before the next mirror is tried."""
+
+
+def cache_folder(name: str) -> Path:
+    """Return the folder that downloads of this data set are kept in; it need not exist.
+
+    It lies in the user's cache folder as the platform has it; the environment variable
+    MINIDL_CACHE names another place.
+
+    >>> cache_folder("mnist").name
+    'mnist'
+    """
+    place = os.environ.get("MINIDL_CACHE") or _pooch().os_cache("minidl")
+    return Path(place).expanduser() / name
+
+
+def md5_of(path: Path, unpacked: bool = False) -> str:
+    """Return the md5 sum of a file, or of what it holds if it is gzip and `unpacked` is set.
+
+    >>> from minidl.data.datasets.digits import FOLDER
+    >>> len(md5_of(FOLDER / "t10k-labels-idx1-ubyte.gz", unpacked=True))
+    32
+    """
+    content = path.read_bytes()
+    if unpacked:
+        content = gzip.decompress(content)
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def download(where: str, mirrors: Sequence[str], target: Path, md5: str,
+             unpacked: bool = False) -> None:
+    """Fetch `target.name` from the first mirror that gives the right file, and put it at `target`.
+
+    Nothing is left at `target`, nor beside it, unless the whole file came and its sum is right.
+
+    Args:
+        where: name of the data set, for messages.
+        mirrors: base URLs, each ending in a slash, tried in turn.
+        md5: expected sum; of the gzip file's content if `unpacked` is set.
+
+    Raises:
+        DataError: no mirror gave the file, or the folder cannot be written.
+
+    >>> download("mnist", ["https://example.org/mnist/"],
+    ...          cache_folder("mnist") / "train.gz", "0" * 32)  # doctest: +SKIP
+    """
+    _make_folder(where, target.parent)
+    failures = []
+    for base in mirrors:
+        failure = _fetch(base + target.name, target, md5, unpacked)
+        if failure is None:
+            return
+        failures.append(f"{base + target.name}: {failure}")
+    raise DataError(where, f"could not download {target.name} ({'; '.join(failures)})",
+                    "one of these addresses should have given the published file",
+                    "Check the network; or get the files in another way and name the folder they "
+                    'are in: load_data(data="DIR"), on the command line --data DIR.')
+
+
+def _pooch() -> Any:
+    import pooch  # type: ignore[import-untyped, unused-ignore]  # 0.1 s, so not at the top
+
+    return pooch
+
+
+def _make_folder(where: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(where, f"cannot make the cache folder {folder} ({error.strerror})",
+                        "expected a place that can be written",
+                        "Set the environment variable MINIDL_CACHE to another folder.") from error
+
+
+def _fetch(url: str, target: Path, md5: str, unpacked: bool) -> str | None:
+    """Return None if the file is in place now, else what went wrong."""
+    fetch = _pooch().HTTPDownloader(chunk_size=1 << 16, timeout=TIMEOUT)
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix="part-") as folder:
+            part = Path(folder) / target.name
+            fetch(url, str(part), None)
+            came = md5_of(part, unpacked)
+            if came != md5:
+                return f"came with md5 {came} instead of {md5}"
+            os.replace(part, target)
+    except (OSError, EOFError, zlib.error) as error:  # those of requests are OSErrors
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        return f"answered {status}" if status else f"{type(error).__name__}"
+    return None

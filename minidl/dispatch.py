@@ -1,0 +1,199 @@
+"""The waist: every computation of the engine passes `run`.
+
+check, pack -> pick a kernel -> take its buffers and workspace -> call -> tell the hooks
+
+Kernels never allocate; the buffers come from the pool of the device. What a call needs besides the
+arrays themselves depends on shapes, types and attributes only and is worked out once (`_plan`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import config
+from .backend.memory import pool
+from .errors import ArgumentError, DeviceError
+from .ops import registry
+from .ops.registry import Inferred, Kernel, Op
+from .spec import Spec, spec_of
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a call from shapes, types and attributes alone."""
+
+    op: Op
+    kernel: Kernel
+    specs: tuple[Spec | None, ...]
+    out: tuple[Spec, ...]
+    saved: Mapping[str, Spec]
+    work: Mapping[str, Spec]
+    attrs: Mapping[str, Any]
+
+    @property
+    def flops(self) -> int:
+        """Floating point operations of the call, by the op's own count."""
+        return self.op.flops(*self.specs, **self.attrs) if self.op.flops else 0
+
+
+@dataclass
+class Call:
+    """One call at the waist, as hooks and gradients see it."""
+
+    plan: Plan
+    inputs: tuple[Array | None, ...]
+    out: tuple[Array, ...]
+    saved: dict[str, Array]
+    work: dict[str, Array]
+
+    def compute(self) -> None:
+        """Run the kernel on the buffers of this call; running it again gives the same bits."""
+        plan = self.plan
+        out: Any = self.out[0] if len(self.out) == 1 else self.out
+        plan.kernel.function(*self.inputs, out=out, saved=self.saved, work=self.work, **plan.attrs)
+
+
+Hook = Callable[[Call, Callable[[], None]], None]
+_hooks: list[Hook] = []
+
+
+@contextmanager
+def hook(function: Hook) -> Iterator[None]:
+    """Let `function(call, compute)` see every call inside the block; it must call `compute()`.
+
+    Profiler, NaN tracer and recorder are such functions. The last hook is the outermost.
+    """
+    _hooks.append(function)
+    try:
+        yield
+    finally:
+        _hooks.remove(function)
+
+
+def run(name: str | Op, *arrays: Array | None, out: Sequence[Array] | None = None,
+        algorithm: str | None = None, device: str = "cpu", **attrs: Any) -> Any:
+    """Compute an op on arrays and return its result, or a tuple where it has several."""
+    result = call(registry.get(name) if isinstance(name, str) else name, arrays, attrs,
+                  out=out, algorithm=algorithm, device=device).out
+    return result[0] if len(result) == 1 else result
+
+
+def call(op: Op, arrays: Sequence[Array | None], attrs: Mapping[str, Any], *,
+         out: Sequence[Array] | None = None, algorithm: str | None = None,
+         device: str = "cpu") -> Call:
+    """Compute an op; the returned `Call` also holds what the kernel saved.
+
+    Args:
+        out: buffers to write into instead of fresh ones; they may be inputs where the op's
+            `may_overwrite` says so.
+    """
+    plan = plan_of(op, tuple(None if a is None else spec_of(a) for a in arrays), attrs,
+                   algorithm, device)
+    if op.view is not None:
+        return Call(plan, tuple(arrays), (op.view(*arrays, **plan.attrs),), {}, {})
+    if config.only_shapes():
+        done = Call(plan, tuple(arrays), tuple(_no_values(s) for s in plan.out),
+                    {k: _no_values(s) for k, s in plan.saved.items()}, {})
+        return _tell(done, lambda: None)
+    inputs = tuple(arrays) if op.strided else tuple(map(_packed, arrays))
+    results = (tuple(pool.empty(s.shape, s.dtype) for s in plan.out) if out is None
+               else _checked_out(plan, out))
+    done = Call(plan, inputs, results, _buffers(plan.saved), _buffers(plan.work))
+    return _tell(done, done.compute)
+
+
+def _tell(done: Call, compute: Callable[[], None]) -> Call:
+    for function in _hooks:
+        compute = _wrap(function, done, compute)
+    compute()
+    done.work = {}
+    return done
+
+
+def _wrap(function: Hook, done: Call, compute: Callable[[], None]) -> Callable[[], None]:
+    return lambda: function(done, compute)
+
+
+# ---- plans ---------------------------------------------------------------------------------
+
+_plans: dict[Any, Plan] = {}
+MOST_PLANS = 4096
+_VIEW = Kernel("view", lambda: None)
+
+
+def plan_of(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
+            algorithm: str | None = None, device: str = "cpu") -> Plan:
+    """Check a call and say which kernel and which buffers it takes."""
+    key = (op.name, id(op), specs, tuple(attrs.items()), algorithm, device, config.num_threads())
+    try:
+        known = _plans.get(key)
+    except TypeError:  # an attribute that cannot be hashed, such as a list
+        return _make_plan(op, specs, attrs, algorithm, device)
+    if known is None:
+        if len(_plans) >= MOST_PLANS:
+            _plans.clear()
+        known = _plans[key] = _make_plan(op, specs, attrs, algorithm, device)
+    return known
+
+
+def _make_plan(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
+               algorithm: str | None, device: str) -> Plan:
+    _check_inputs(op, specs)
+    if device != "cpu":
+        raise DeviceError(op.name, f"device {device!r}", 'expected "cpu"',
+                          "This build computes on the CPU; move the tensors there.")
+    try:
+        inferred = op.infer(*specs, **attrs)
+    except TypeError as error:
+        raise ArgumentError(op.name, f"called with {sorted(attrs)}", str(error),
+                            "Check the names of the arguments.") from error
+    if isinstance(inferred, Spec):
+        inferred = Inferred((inferred,), attrs=attrs)
+    variant = _VIEW if op.view else op.kernel(device, specs, inferred.attrs, algorithm)
+    work = variant.workspace(*specs, **inferred.attrs) if variant.workspace else {}
+    return Plan(op, variant, specs, inferred.out, inferred.saved, work, inferred.attrs)
+
+
+def _check_inputs(op: Op, specs: tuple[Spec | None, ...]) -> None:
+    if op.variadic:
+        return
+    if len(specs) != len(op.inputs):
+        raise ArgumentError(op.name, f"got {len(specs)} arrays", f"expected {len(op.inputs)}",
+                            f"Its inputs are {', '.join(op.inputs)}.")
+    for name, spec in zip(op.inputs, specs, strict=True):
+        if spec is None and name not in op.optional:
+            raise ArgumentError(op.name, f"got no {name}", "expected an array", f"Give {name}.")
+
+
+# ---- buffers -------------------------------------------------------------------------------
+
+def _packed(array: Array | None) -> Array | None:
+    """Return a C-contiguous, writable array: numba compiles a kernel anew for any other kind."""
+    if array is None or (array.flags.c_contiguous and array.flags.writeable):
+        return array
+    return run("copy", array)
+
+
+def _buffers(specs: Mapping[str, Spec]) -> dict[str, Array]:
+    return {name: pool.empty(s.shape, s.dtype) for name, s in specs.items()}
+
+
+def _checked_out(plan: Plan, out: Sequence[Array]) -> tuple[Array, ...]:
+    for given, wanted in zip(out, plan.out, strict=True):
+        if spec_of(given) != wanted or not (given.flags.c_contiguous and given.flags.writeable):
+            raise ArgumentError(plan.op.name, f"got out of {spec_of(given)}",
+                                f"expected a writable, C-contiguous array of {wanted}",
+                                "Make it with minidl.empty.")
+    return tuple(out)
+
+
+def _no_values(spec: Spec) -> Array:
+    """Return an array of the right shape and type that holds one element of memory."""
+    return np.broadcast_to(np.zeros((), spec.dtype), spec.shape)

@@ -1,0 +1,9 @@
+"""The op table; importing this package fills it."""
+
+from . import pointwise, view  # noqa: F401
+from .conv2d import op as _conv2d  # noqa: F401
+from .dropout import op as _dropout  # noqa: F401
+from .matmul import op as _matmul  # noqa: F401
+from .pool import op as _pool  # noqa: F401
+from .reduce import op as _reduce  # noqa: F401
+from .softmax_cross_entropy import op as _softmax  # noqa: F401

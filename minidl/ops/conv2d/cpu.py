@@ -1,0 +1,281 @@
+"""Convolution as a matrix product (the "im2col" variant), the form that the lectures teach.
+
+The windows of a block of output rows are laid out as the rows of a matrix, cols
+(positions, KH KW C), so that y = cols w, gw = transpose(cols) gy, and gx adds up gy transpose(w) at
+the places the windows came from. A block is small enough to stay in the second-level cache; blocks
+and their order depend on the shapes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from ... import config
+from ...backend.cpu import inline, kernel, ranges, run_slots, serial_blas
+from ...spec import Pads, Shape, Spec
+
+COLS_BYTES = 1 << 19     # of cols in a block: fits the L2 cache with w and y
+LEAST_BLOCKS = 8         # so that several threads have something to do
+WEIGHT_PARTS = 4         # partial sums of gw; fixes the order of the additions
+
+
+class Geometry(NamedTuple):
+    """Numbers of one convolution; kernels get them as integers."""
+
+    images: int
+    height: int
+    width: int
+    channels: int
+    p: int
+    q: int
+    filters: int
+    kh: int
+    kw: int
+    stride: Shape
+    pads: Pads
+    dilation: Shape
+    groups: int
+
+    @property
+    def depth(self) -> int:
+        """Length of a row of cols for one group."""
+        return self.kh * self.kw * self.channels // self.groups
+
+    @property
+    def plain(self) -> bool:
+        """Whether x itself is cols: a 1x1 window, stride 1, no padding."""
+        return (self.kh, self.kw, self.stride, self.groups) == (1, 1, (1, 1), 1) and not any(
+            map(any, self.pads))
+
+    def block(self) -> int:
+        """Output rows (of Q positions) per block."""
+        fitting = COLS_BYTES // max(4 * self.q * self.depth, 1)
+        return max(1, min(fitting, self.images * self.p // LEAST_BLOCKS))
+
+
+def _geometry(x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Shape, padding: Pads,
+              dilation: Shape, groups: int) -> Geometry:
+    return Geometry(*x_shape, y_shape[1], y_shape[2], y_shape[3], w_shape[0], w_shape[1], stride,
+                    padding, dilation, groups)
+
+
+# ---- windows to rows and back --------------------------------------------------------------
+
+
+@inline
+def _first(start, size, step):
+    """Return the first window position that lies inside: start + i * step >= 0."""
+    return 0 if start >= 0 else (-start + step - 1) // step
+
+
+@inline
+def _last(start, size, step, count):
+    """Return one past the last window position inside: start + i * step < size."""
+    inside = (size - start + step - 1) // step if size > start else 0
+    return min(count, inside)
+
+
+@kernel
+def _windows_to_rows(start, stop, x, cols, p, q, kh, kw, sh, sw, top, left, dh, dw, c0, c1):
+    """Write the windows of output rows [start, stop) of (N P), channels [c0, c1), into cols."""
+    height, width, depth = x.shape[1], x.shape[2], c1 - c0
+    for row in range(start, stop):
+        n, base = row // p, (row % p) * sh - top
+        for column in range(q):
+            at = (row - start) * q + column
+            edge = column * sw - left
+            j0, j1 = _first(edge, width, dw), _last(edge, width, dw, kw)
+            for i in range(kh):
+                h = base + i * dh
+                here = i * kw * depth
+                if h < 0 or h >= height or j1 <= j0:
+                    cols[at, here:here + kw * depth] = 0
+                    continue
+                cols[at, here:here + j0 * depth] = 0
+                if dw == 1 and depth == x.shape[3]:  # the window's row is one run of memory
+                    length = (j1 - j0) * depth
+                    source = ((n * height + h) * width + edge + j0) * depth
+                    flat = x.reshape(-1)
+                    for k in range(length):
+                        cols[at, here + j0 * depth + k] = flat[source + k]
+                else:
+                    for j in range(j0, j1):
+                        for k in range(depth):
+                            cols[at, here + j * depth + k] = x[n, h, edge + j * dw, c0 + k]
+                cols[at, here + j1 * depth:here + kw * depth] = 0
+
+
+@kernel
+def _rows_to_windows(start, stop, gx, cols, p, q, kh, kw, sh, sw, top, left, dh, dw, c0, c1):
+    """Add cols of output rows [start, stop) of (N P) to the places of gx they came from."""
+    height, width, depth = gx.shape[1], gx.shape[2], c1 - c0
+    for row in range(start, stop):
+        n, base = row // p, (row % p) * sh - top
+        for column in range(q):
+            at = (row - start) * q + column
+            edge = column * sw - left
+            j0, j1 = _first(edge, width, dw), _last(edge, width, dw, kw)
+            for i in range(kh):
+                h = base + i * dh
+                if h < 0 or h >= height:
+                    continue
+                for j in range(j0, j1):
+                    here = (i * kw + j) * depth
+                    for k in range(depth):
+                        gx[n, h, edge + j * dw, c0 + k] += cols[at, here + k]
+
+
+def _fill(geometry: Geometry, start: int, stop: int, x: np.ndarray, cols: np.ndarray,
+          group: int) -> np.ndarray:
+    """Return cols of output rows [start, stop) for one group: x itself, or a filled buffer."""
+    g = geometry
+    if g.plain:
+        return x.reshape(-1, g.channels)[start * g.q:stop * g.q]
+    c = g.channels // g.groups
+    _windows_to_rows(start, stop, x, cols, g.p, g.q, g.kh, g.kw, *g.stride, g.pads[0][0],
+                     g.pads[1][0], *g.dilation, group * c, group * c + c)
+    return cols[:(stop - start) * g.q]
+
+
+def _cols_spec(g: Geometry, slots: int, rows: int, dtype: np.dtype) -> Spec:
+    return Spec((slots, 0 if g.plain else rows * g.q, g.depth), dtype)
+
+
+# ---- forward -------------------------------------------------------------------------------
+
+
+def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: Pads,
+                     dilation: Shape, groups: int) -> Mapping[str, Spec]:
+    """Return the specs of the work arrays: cols of a block for every thread."""
+    from .op import infer
+    y = infer(x, w, b, stride, padding, dilation, groups).out[0]
+    g = _geometry(x.shape, w.shape, y.shape, stride, padding, dilation, groups)
+    return {"cols": _cols_spec(g, config.num_threads(), _longest(_blocks(g)), x.dtype)}
+
+
+def _blocks(g: Geometry) -> list[tuple[int, int]]:
+    return ranges(g.images * g.p, g.block())
+
+
+def _longest(parts: list[tuple[int, int]]) -> int:
+    return max((b - a for a, b in parts), default=0)
+
+
+def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
+           work: dict, stride: Shape, padding: Pads, dilation: Shape, groups: int) -> None:
+    """Write the convolution of x with w, plus b."""
+    g = _geometry(x.shape, w.shape, out.shape, stride, padding, dilation, groups)
+    y, k = out.reshape(-1, g.filters), g.filters // groups
+    matrix = w.reshape(g.kh * g.kw * w.shape[2], g.filters)
+
+    def part(start: int, stop: int, slot: int) -> None:
+        block = y[start * g.q:stop * g.q]
+        for group in range(groups):
+            columns = slice(group * k, group * k + k)
+            cols = _fill(g, start, stop, x, work["cols"][slot], group)
+            np.matmul(cols, matrix[:, columns], out=block[:, columns])
+        if b is not None:
+            np.add(block, b, out=block)
+
+    with serial_blas():
+        run_slots(part, _blocks(g))
+
+
+# ---- input gradient ------------------------------------------------------------------------
+
+
+def conv2d_input_gradient_workspace(gy: Spec, w: Spec, size: Shape, stride: Shape, padding: Pads,
+                                    dilation: Shape, groups: int) -> Mapping[str, Spec]:
+    """Return the specs of the work arrays: cols of a block for every thread."""
+    g = _geometry((gy.shape[0], *size, w.shape[2] * groups), w.shape, gy.shape, stride, padding,
+                  dilation, groups)
+    return {"cols": _cols_spec(g, config.num_threads(), min(g.block(), g.p), gy.dtype)}
+
+
+def conv2d_input_gradient(gy: np.ndarray, w: np.ndarray, *, out: np.ndarray, saved: dict,
+                          work: dict, size: Shape, stride: Shape, padding: Pads, dilation: Shape,
+                          groups: int) -> None:
+    """Write gx; threads take whole images, since windows of one image overlap."""
+    g = _geometry(out.shape, w.shape, gy.shape, stride, padding, dilation, groups)
+    flat, k, c = gy.reshape(-1, g.filters), g.filters // groups, w.shape[2]
+    matrix = w.reshape(g.kh * g.kw * c, g.filters).T
+
+    def block(start: int, stop: int, slot: int) -> None:
+        for group in range(groups):
+            columns = slice(group * k, group * k + k)
+            rows = flat[start * g.q:stop * g.q, columns]
+            if g.plain:
+                np.matmul(rows, matrix, out=out.reshape(-1, c)[start * g.q:stop * g.q])
+                continue
+            cols = work["cols"][slot][:(stop - start) * g.q]
+            np.matmul(rows, matrix[columns], out=cols)
+            _rows_to_windows(start, stop, out, cols, g.p, g.q, g.kh, g.kw, *g.stride,
+                             g.pads[0][0], g.pads[1][0], *g.dilation, group * c, group * c + c)
+
+    def part(first: int, last: int, slot: int) -> None:
+        if not g.plain:
+            out[first:last] = 0
+        step = min(g.block(), g.p)
+        for image in range(first, last):
+            for row in range(0, g.p, step):
+                block(image * g.p + row, image * g.p + min(row + step, g.p), slot)
+
+    with serial_blas():
+        run_slots(part, ranges(g.images, max(1, g.images // 16)))
+
+
+# ---- weight gradient -----------------------------------------------------------------------
+
+
+def _weight_blocks(g: Geometry) -> list[list[tuple[int, int]]]:
+    """Return the parts of the rows (N P), each a list of blocks that are summed in turn."""
+    rows = g.images * g.p
+    step = max(g.block(), -(-g.depth // max(g.q, 1)))  # a product must be worth adding up
+    return [[(a, min(a + step, stop)) for a in range(start, stop, step)]
+            for start, stop in ranges(rows, -(-rows // WEIGHT_PARTS))]
+
+
+def conv2d_weight_gradient_workspace(x: Spec, gy: Spec, window: Shape, stride: Shape,
+                                     padding: Pads, dilation: Shape, groups: int
+                                     ) -> Mapping[str, Spec]:
+    """Return the specs of the work arrays: cols and a product per thread, gw per part."""
+    g = _geometry(x.shape, window, gy.shape, stride, padding, dilation, groups)
+    parts, threads = _weight_blocks(g), config.num_threads()
+    longest = max((_longest(p) for p in parts), default=0)
+    return {"cols": _cols_spec(g, threads, longest, x.dtype),
+            "product": Spec((threads, g.depth, g.filters), x.dtype),
+            "partial": Spec((len(parts), g.depth, g.filters), x.dtype)}
+
+
+def conv2d_weight_gradient(x: np.ndarray, gy: np.ndarray, *, out: np.ndarray, saved: dict,
+                           work: dict, window: Shape, stride: Shape, padding: Pads,
+                           dilation: Shape, groups: int) -> None:
+    """Write gw: sums over a few parts of the batch, which are then added in order."""
+    g = _geometry(x.shape, window, gy.shape, stride, padding, dilation, groups)
+    flat, k, parts = gy.reshape(-1, g.filters), g.filters // groups, _weight_blocks(g)
+
+    def block(start: int, stop: int, slot: int, target: np.ndarray) -> None:
+        for group in range(groups):
+            columns = slice(group * k, group * k + k)
+            cols = _fill(g, start, stop, x, work["cols"][slot], group)
+            np.matmul(cols.T, flat[start * g.q:stop * g.q, columns], out=target[:, columns])
+
+    def part(first: int, last: int, slot: int) -> None:
+        for at in range(first, last):
+            total, product = work["partial"][at], work["product"][slot]
+            block(*parts[at][0], slot, total)
+            for start, stop in parts[at][1:]:
+                block(start, stop, slot, product)
+                np.add(total, product, out=total)
+
+    result = out.reshape(g.depth, g.filters)
+    with serial_blas():
+        run_slots(part, ranges(len(parts), 1))
+    if not parts:
+        result.fill(0)
+    for at in range(len(parts)):
+        np.copyto(result, work["partial"][0]) if at == 0 else np.add(
+            result, work["partial"][at], out=result)

@@ -1,0 +1,1 @@
+"""Dropout with counter-based masks."""

@@ -1,0 +1,46 @@
+"""CPU kernels of the matrix products: BLAS on one thread per block of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...backend.cpu import run_ranges, serial_blas
+
+GRAIN = 1 << 22  # floating point operations per block: some 50 microseconds
+
+
+def matmul(a: np.ndarray, b: np.ndarray, *, out: np.ndarray, saved: dict, work: dict) -> None:
+    """Write a b; blocks are rows of a, or matrices of a stack."""
+    if out.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
+        a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, out.shape[-1])
+    if out.ndim == 2:
+        product(a, b, out)
+        return
+    lead = out.shape[:-2]
+    a = np.broadcast_to(a, (*lead, *a.shape[-2:]))
+    b = np.broadcast_to(b, (*lead, *b.shape[-2:]))
+    with serial_blas():
+        run_ranges(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), lead[0],
+                   max(1, GRAIN * lead[0] // max(2 * out.size * a.shape[-1], 1)))
+
+
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Write the product of two matrices; a tall or a wide one is cut, whichever is longer."""
+    m, n = out.shape
+    flops = max(2 * m * n * a.shape[1], 1)
+    with serial_blas():
+        if m >= n:
+            run_ranges(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), m, max(8, GRAIN * m // flops))
+        else:
+            run_ranges(lambda i, j: np.matmul(a, b[:, i:j], out=out[:, i:j]), n,
+                       max(64, GRAIN * n // flops))
+
+
+def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
+           work: dict) -> None:
+    """Write x w + b."""
+    rows = out.reshape(-1, out.shape[-1])
+    product(x.reshape(-1, x.shape[-1]), w, rows)
+    if b is not None:
+        run_ranges(lambda i, j: np.add(rows[i:j], b, out=rows[i:j]), rows.shape[0],
+                   max(1, (1 << 16) // max(rows.shape[1], 1)))

@@ -1,0 +1,3 @@
+"""Ops that work element by element, a line each."""
+
+from . import op  # noqa: F401

@@ -1,0 +1,98 @@
+"""CPU kernels of the pointwise ops; expressions are compiled from source files made here."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+
+import numpy as np
+
+from ...backend.cpu import POINTWISE_GRAIN, cache_folder, kernel, run_ranges, run_ufunc
+
+
+def run_expression(name: str, formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...],
+                   arrays: Sequence[np.ndarray], values: Mapping[str, float],
+                   out: np.ndarray) -> None:
+    """Evaluate an expression on arrays of one shape, C-contiguous."""
+    function = _loop(name, formula, inputs, attrs, out.dtype.name)
+    flat = [a.reshape(-1) for a in arrays]
+    numbers = [out.dtype.type(values[a]) for a in attrs]
+    target = out.reshape(-1)
+    run_ranges(lambda start, stop: function(start, stop, *flat, *numbers, target),
+               out.size, POINTWISE_GRAIN)
+
+
+@cache
+def _loop(name: str, formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...],
+          dtype: str) -> Callable:
+    """Write the loop of an expression into the kernel cache and compile it.
+
+    numba keeps compiled code only for functions that lie in a file.
+    """
+    source = _source(formula, inputs, attrs, dtype)
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    path = cache_folder() / f"{name}_{dtype}_{digest}.py"
+    if not path.exists():
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(source)
+        os.replace(part, path)
+    spec = importlib.util.spec_from_file_location(f"minidl_kernel_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    sys.modules[module.__name__] = module  # numba looks there when it loads compiled code
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    return kernel(module.loop)
+
+
+class _Typed(ast.NodeTransformer):
+    """Give constants the arrays' type (a bare 0.5 would compute in float64) and index the arrays."""
+
+    def __init__(self, inputs: tuple[str, ...]) -> None:
+        self._inputs = inputs
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802 (ast's name)
+        return ast.parse(f"T({node.value!r})", mode="eval").body
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 (ast's name)
+        return ast.parse(f"{node.id}[i]", mode="eval").body if node.id in self._inputs else node
+
+
+def _source(formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...], dtype: str) -> str:
+    typed = ast.unparse(_Typed(inputs).visit(ast.parse(formula, mode="eval")))
+    arguments = ", ".join(["start", "stop", *inputs, *attrs, "out"])
+    return (f"import math\nfrom math import erf, exp, expm1, log1p, tanh\n\nimport numpy as np\n\n"
+            f"T = np.{dtype}\nsign = np.sign\n\n\n"
+            f"def loop({arguments}):\n    for i in range(start, stop):\n        out[i] = {typed}\n")
+
+
+def where(condition: np.ndarray, a: np.ndarray, b: np.ndarray, *, out: np.ndarray, saved: dict,
+          work: dict) -> None:
+    """Write a where condition holds, else b."""
+    def choose(condition: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+        np.copyto(out, b)
+        np.copyto(out, a, where=condition.astype(bool, copy=False))
+    run_ufunc(choose, (condition, a, b), out)
+
+
+def copy(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, dtype: str | None) -> None:
+    """Write x into out, converted where the types differ."""
+    run_ufunc(lambda x, out: np.copyto(out, x, casting="unsafe"), (x,), out)
+
+
+def clip(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, low: float | None,
+         high: float | None) -> None:
+    """Write x limited to [low, high]."""
+    run_ufunc(lambda x, out: np.clip(x, low, high, out=out), (x,), out)
+
+
+def clip_gradient(gy: np.ndarray, x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict,
+                  low: float | None, high: float | None) -> None:
+    """Write gy where x lies within [low, high], else 0."""
+    def part(gy: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
+        inside = np.ones(x.shape, bool) if low is None else x >= low
+        np.multiply(gy, inside if high is None else inside & (x <= high), out=out)
+    run_ufunc(part, (gy, x), out)

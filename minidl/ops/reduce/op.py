@@ -1,0 +1,111 @@
+"""Reductions over axes: sum, mean, var, max, min, argmax.
+
+With x of any shape and `axis` None (all), one axis or several, y has the other axes, and those of
+length 1 too where `keepdims`. Sums are taken in float64 on the CPU, whatever the type of x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from ...errors import ShapeError
+from ...spec import Shape, Spec, need_float, normal_axes, normal_axis
+from ..registry import BadCall, Inferred, Sample, define
+
+Axis = int | Sequence[int] | None
+
+
+def reduced_shape(shape: Shape, axes: Sequence[int], keepdims: bool) -> Shape:
+    """Return what is left of a shape."""
+    if keepdims:
+        return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def _infer(name: str, x: Spec, axis: Axis = None, keepdims: bool = False) -> Inferred:
+    if name in ("mean", "var"):
+        need_float(name, x=x)
+    axes = normal_axes(name, axis, x.ndim)
+    if name != "sum" and 0 in (x.shape[a] for a in axes):
+        raise ShapeError(name, f"got x of shape {x.shape}", "there is nothing to reduce",
+                         "Check that the array is not empty.")
+    return Inferred((Spec(reduced_shape(x.shape, axes, keepdims), x.dtype),),
+                    attrs={"axis": axes, "keepdims": keepdims})
+
+
+def _spread(gy: np.ndarray, spec: Spec, axis: Sequence[int]) -> np.ndarray:
+    """Repeat a gradient along the reduced axes; a view, nothing is copied."""
+    return np.broadcast_to(gy.reshape(reduced_shape(spec.shape, axis, True)), spec.shape)
+
+
+def _count(spec: Spec, axis: Sequence[int]) -> int:
+    return int(np.prod([spec.shape[a] for a in axis], dtype=np.int64))
+
+
+def _scalar(value: float, like: np.ndarray) -> np.ndarray:
+    return np.array(value, like.dtype)
+
+
+def _mean_gradient(run: Callable, gy: np.ndarray, axis: Sequence[int], x_spec: Spec) -> np.ndarray:
+    part = run("divide", gy, _scalar(_count(x_spec, axis), gy))
+    return _spread(part, x_spec, axis)
+
+
+def _var_gradient(run: Callable, gy: np.ndarray, x: np.ndarray, axis: Sequence[int]) -> np.ndarray:
+    spec = Spec(x.shape, x.dtype)
+    middle = run("mean", x, axis=axis, keepdims=True)
+    part = run("multiply", gy, _scalar(2 / _count(spec, axis), gy))
+    return run("multiply", run("subtract", x, middle), _spread(part, spec, axis))
+
+
+def _extreme_gradient(run: Callable, gy: np.ndarray, x: np.ndarray, y: np.ndarray,
+                      axis: Sequence[int]) -> np.ndarray:
+    """Give the gradient to the extreme elements; equal ones share it."""
+    spec = Spec(x.shape, x.dtype)
+    hits = run("copy", run("equal", x, _spread(y, spec, axis)), dtype=x.dtype.name)
+    number = run("sum", hits, axis=axis, keepdims=True)
+    return run("multiply", hits, run("divide", _spread(gy, spec, axis), number))
+
+
+def _apart(rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(120).reshape(4, 5, 6) / 7.0
+
+
+ARRAY = (3, 4, 5)
+SAMPLES = ({}, {"axis": 0}, {"axis": (0, 1)}, {"axis": (0, 2), "keepdims": True}, {"axis": -1})
+BAD = (BadCall((ARRAY,), {"axis": 3}, "expected -3 to 2"), BadCall((ARRAY,), {"axis": (0, 0)}, "once"))
+
+
+def _define(name: str, gradient: Callable, shape: tuple | Callable = ARRAY) -> None:
+    define(name, inputs=("x",), infer=partial(_infer, name),
+           reference=lambda x, axis=None, keepdims=False: getattr(np, name)(
+               x, axis=axis if axis is None or isinstance(axis, int) else tuple(axis),
+               keepdims=keepdims),
+           kernel=f"{__package__}.cpu:{name}_", gradients={"x": gradient},
+           samples=tuple(Sample((shape,), attrs) for attrs in SAMPLES), bad_calls=BAD,
+           flops=lambda x, **_: x.size)
+
+
+_define("sum", lambda run, gy, axis, x_spec: _spread(gy, x_spec, axis))
+_define("mean", _mean_gradient)
+_define("var", _var_gradient)
+_define("max", _extreme_gradient, _apart)
+_define("min", _extreme_gradient, _apart)
+
+
+def _infer_argmax(x: Spec, axis: int | None = None) -> Inferred:
+    at = None if axis is None else normal_axis("argmax", axis, x.ndim)
+    shape = () if at is None else x.shape[:at] + x.shape[at + 1:]
+    if not x.size:
+        raise ShapeError("argmax", f"got x of shape {x.shape}", "there is nothing to compare",
+                         "Check that the array is not empty.")
+    return Inferred((Spec(shape, np.dtype("int64")),), attrs={"axis": at})
+
+
+define("argmax", inputs=("x",), infer=_infer_argmax,
+       reference=lambda x, axis=None: np.argmax(x, axis), kernel=f"{__package__}.cpu:argmax",
+       samples=(Sample((ARRAY,)), Sample((ARRAY,), {"axis": 1}), Sample((ARRAY,), {"axis": -1})),
+       bad_calls=(BadCall((ARRAY,), {"axis": 3}, "expected -3 to 2"),))

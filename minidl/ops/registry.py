@@ -1,0 +1,226 @@
+"""The op table: one record per op, and the registry that everything walks.
+
+Dispatch, gradient checks, error tests, mutation tests, benchmarks and the docs read these records;
+`ops/README.md` says how to add one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..spec import Spec
+
+Rule = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What `infer` says about a call before anything is computed.
+
+    Attributes:
+        out: specs of the results, in order.
+        saved: specs of the arrays that the kernel keeps for the gradient, by name.
+        attrs: the attributes as the kernel gets them, defaults filled in.
+    """
+
+    out: tuple[Spec, ...]
+    saved: Mapping[str, Spec] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call that the tests make: inputs as drawing functions or arrays, and attributes.
+
+    Attributes:
+        inputs: per input a shape (drawn from a normal distribution), an array, a function
+            `rng -> array`, or None for an optional input that is left out.
+        attrs: attributes of the call.
+        wrt: names of the inputs whose gradient is checked; all differentiable ones by default.
+    """
+
+    inputs: tuple[Any, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    wrt: tuple[str, ...] | None = None
+
+    def draw(self, rng: np.random.Generator, dtype: np.dtype) -> list[np.ndarray | None]:
+        """Return fresh input arrays; floating ones have the given type."""
+        arrays: list[np.ndarray | None] = []
+        for given in self.inputs:
+            if given is None:
+                arrays.append(None)
+                continue
+            value = given(rng) if callable(given) else (
+                rng.standard_normal(given) if isinstance(given, tuple) else np.array(given))
+            value = np.asarray(value)
+            arrays.append(np.array(value, dtype if value.dtype.kind == "f" else value.dtype))
+        return arrays
+
+
+@dataclass(frozen=True)
+class BadCall:
+    """A call that must raise an error whose text holds `text`."""
+
+    inputs: tuple[Any, ...]
+    attrs: Mapping[str, Any]
+    text: str
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One way to compute an op on one device.
+
+    Attributes:
+        name: the variant's name, as in `conv2d(..., algorithm="im2col")`.
+        place: "module:function", imported on first use, or the function itself.
+        accepts: says whether the variant can serve a call; gets specs and attributes.
+        workspace: specs of the work arrays by name; gets the same.
+    """
+
+    name: str
+    place: str | Callable
+    device: str = "cpu"
+    accepts: Callable[..., bool] | None = None
+    workspace: Callable[..., Mapping[str, Spec]] | None = None
+
+    @cached_property
+    def function(self) -> Callable:
+        """The kernel itself."""
+        if callable(self.place):
+            return self.place
+        module, _, name = self.place.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+@dataclass(frozen=True)
+class Op:
+    """One record of the op table.
+
+    Attributes:
+        name: the op's name, unique.
+        inputs: names of the array inputs in order.
+        optional: those of them that may be None.
+        infer: `infer(*specs, **attrs)` checks the call and returns `Inferred`, or a Spec where the
+            op has one result, nothing to save and no attribute to normalise.
+        reference: the obvious computation in NumPy float64, `reference(*arrays, **attrs)`; it
+            returns what the kernel must write: the result, or a tuple of results.
+        gradients: per differentiable input a rule `rule(run, ...)`. A rule's argument names say
+            what it needs, and only that is kept: `gy`, inputs, outputs (`y`, or `y0`, `y1`...),
+            saved arrays, attributes, `NAME_spec` for the shape of an input, and, where the inputs
+            are variadic, `index` for the position and `all_specs`. `gy` belongs to the first output; other outputs count as
+            constants.
+        kernels: the variants, best first.
+        strided: kernels take arrays of any strides, so nothing needs packing.
+        view: instead of a kernel, `view(*arrays, **attrs)` returns an array that may share memory.
+        may_overwrite: pairs (input index, output index) that may share memory.
+        variadic: the last input stands for any number of arrays.
+        flops: floating point operations of a call, from specs and attributes.
+        tolerance: factor on the tests' error bounds, for ops that lose digits by nature.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    infer: Callable[..., Inferred | Spec]
+    reference: Callable[..., Any]
+    kernels: tuple[Kernel, ...]
+    doc: str
+    gradients: Mapping[str, Rule] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    samples: Sequence[Sample] = ()
+    bad_calls: Sequence[BadCall] = ()
+    strided: bool = False
+    view: Callable[..., np.ndarray] | None = None
+    may_overwrite: tuple[tuple[int, int], ...] = ()
+    variadic: bool = False
+    flops: Callable[..., int] | None = None
+    tolerance: float = 1.0
+
+    @cached_property
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """Argument names of each gradient rule, without the leading `run`."""
+        return {name: tuple(inspect.signature(rule).parameters)[1:]
+                for name, rule in self.gradients.items()}
+
+    def gradient(self, index: int) -> str | None:
+        """Return the name of the input at `index` if it has a gradient rule."""
+        name = self.inputs[min(index, len(self.inputs) - 1)]
+        return name if name in self.gradients else None
+
+    def kernel(self, device: str, specs: Sequence[Spec | None], attrs: Mapping[str, Any],
+               algorithm: str | None = None) -> Kernel:
+        """Return the best variant for a call, or the named one."""
+        names = []
+        for variant in self.kernels:
+            if variant.device != device:
+                continue
+            names.append(variant.name)
+            if algorithm not in (None, variant.name):
+                continue
+            if variant.accepts is None or variant.accepts(*specs, **attrs):
+                return variant
+        wanted = f"algorithm={algorithm!r}" if algorithm else "this call"
+        raise ArgumentError(self.name, f"no kernel on {device!r} accepts {wanted}",
+                            f"there are {', '.join(names) or 'none'}", "Choose another one.")
+
+
+_table: dict[str, Op] = {}
+
+
+def define(name: str, *, inputs: Sequence[str], infer: Callable, reference: Callable,
+           kernel: Callable | str | None = None, kernels: Sequence[Kernel] = (),
+           doc: str = "", **fields: Any) -> Op:
+    """Add an op to the table and return it.
+
+    Args:
+        kernel: the CPU kernel where there is one variant only: a function, "module:function", or
+            None for the function of the op's name in `cpu.py` beside the calling file.
+        kernels: the variants where there are several.
+        doc: formula and shapes; the calling module's docstring by default.
+        fields: the other fields of `Op`.
+    """
+    if name in _table:
+        raise ArgumentError(name, "an op of this name is defined already", "", "Rename one.")
+    if not kernels and "view" not in fields:
+        caller = sys._getframe(1).f_globals
+        package = caller["__name__"].rpartition(".")[0]
+        kernels = (Kernel("default", kernel or f"{package}.cpu:{name}"),)
+    doc = doc or sys._getframe(1).f_globals.get("__doc__") or ""
+    op = Op(name, tuple(inputs), infer, reference, tuple(kernels), doc, **fields)
+    _check_rules(op)
+    _table[name] = op
+    return op
+
+
+def _check_rules(op: Op) -> None:
+    unknown = set(op.gradients) - set(op.inputs)
+    if unknown:
+        raise ArgumentError(op.name, f"gradient rules for {sorted(unknown)}",
+                            f"inputs are {op.inputs}", "Name the rules as the inputs.")
+
+
+def get(name: str) -> Op:
+    """Return the op of this name."""
+    try:
+        return _table[name]
+    except KeyError:
+        raise ArgumentError("op table", f"no op {name!r}", f"there are {', '.join(sorted(_table))}",
+                            "Import the module that defines it.") from None
+
+
+def ops() -> list[Op]:
+    """Return all ops, by name."""
+    return [_table[name] for name in sorted(_table)]
+
+
+def forget(name: str) -> None:
+    """Take an op out of the table (a custom op that is defined anew, a test's op)."""
+    _table.pop(name, None)

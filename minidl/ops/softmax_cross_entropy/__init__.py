@@ -1,0 +1,1 @@
+"""Softmax, and cross-entropy taken from logits."""
