@@ -97,7 +97,8 @@ def call(op: Op, arrays: Sequence[Array | None], attrs: Mapping[str, Any], *,
     plan = plan_of(op, tuple(None if a is None else spec_of(a) for a in arrays), attrs,
                    algorithm, device)
     if op.view is not None:
-        return Call(plan, tuple(arrays), (op.view(*arrays, **plan.attrs),), {}, {})
+        inputs = tuple(arrays) if op.strided else tuple(map(_contiguous, arrays))
+        return Call(plan, inputs, (op.view(*inputs, **plan.attrs),), {}, {})
     if config.only_shapes():
         done = Call(plan, tuple(arrays), tuple(_no_values(s) for s in plan.out),
                     {k: _no_values(s) for k, s in plan.saved.items()}, {})
@@ -179,6 +180,11 @@ def _packed(array: Array | None) -> Array | None:
     if array is None or (array.flags.c_contiguous and array.flags.writeable):
         return array
     return run("copy", array)
+
+
+def _contiguous(array: Array | None) -> Array | None:
+    """Return a C-contiguous array; unlike NumPy's own copy, this one passes the waist."""
+    return array if array is None or array.flags.c_contiguous else run("copy", array)
 
 
 def _buffers(specs: Mapping[str, Spec]) -> dict[str, Array]:

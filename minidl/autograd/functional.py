@@ -298,7 +298,8 @@ def getitem(x: TensorLike, index: Any) -> Tensor:
             parts.extend(part.nonzero() if part.dtype == bool else (part,))
         else:
             parts.append(part)
-    return apply("getitem", as_tensor(x), index=Index(tuple(parts)))
+    found = Index(tuple(parts))
+    return apply("getitem" if found.basic else "take", as_tensor(x), index=found)
 
 
 def concat(xs: Sequence[TensorLike], axis: int = -1) -> Tensor:
@@ -443,12 +444,7 @@ def nll(log_probabilities: TensorLike, labels: TensorLike) -> Tensor:
     """Return minus the log-probability (..., classes) of each integer label (...)."""
     logs, labels = as_tensor(log_probabilities), as_tensor(labels)
     _check_labels("nll", labels, logs.shape[-1])
-    if labels.shape != logs.shape[:-1]:
-        raise ShapeError("nll", f"got labels of shape {labels.shape}", f"expected {logs.shape[:-1]}",
-                         "One integer per sample.")
-    rows = reshape(logs, (-1, logs.shape[-1]))
-    picked = getitem(rows, (np.arange(rows.shape[0]), labels.data.reshape(-1)))
-    return negative(reshape(picked, labels.shape))
+    return apply("nll", logs, labels)
 
 
 def binary_cross_entropy_with_logits(logits: TensorLike, labels: TensorLike) -> Tensor:

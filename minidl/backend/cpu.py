@@ -88,6 +88,9 @@ def ranges(total: int, grain: int) -> list[Range]:
 
 def run_ranges(function: Callable[[int, int], Any], total: int, grain: int) -> None:
     """Call `function(start, stop)` for every range of [0, total), on all threads."""
+    if 0 < total <= grain:
+        function(0, total)
+        return
     run_slots(lambda start, stop, slot: function(start, stop), ranges(total, grain))
 
 
@@ -168,6 +171,10 @@ class serial_blas:
 
 def run_ufunc(ufunc: Callable, inputs: Sequence[np.ndarray], out: np.ndarray) -> None:
     """Write `ufunc(*inputs)` into `out`, inputs broadcast, shared among the threads."""
+    if out.size <= POINTWISE_GRAIN:
+        with np.errstate(all="ignore"):
+            ufunc(*inputs, out=out)
+        return
     if all(a.shape == out.shape and a.flags.c_contiguous for a in inputs):
         inputs, out = [a.reshape(-1) for a in inputs], out.reshape(-1)
     rows = out.shape[0] if out.ndim else 1

@@ -29,7 +29,7 @@ def _infer_reshape(x: Spec, shape: Shape) -> Inferred:
 
 define("reshape", inputs=("x",), infer=_infer_reshape, view=lambda x, shape: x.reshape(shape),
        reference=lambda x, shape: np.reshape(x, shape), doc="y = x in another shape, C order",
-       gradients={"x": lambda run, gy, x_spec: gy.reshape(x_spec.shape)},
+       gradients={"x": lambda run, gy, x_spec: run("reshape", gy, shape=x_spec.shape)},
        samples=(Sample(((3, 4),), {"shape": (2, 6)}), Sample(((3, 4),), {"shape": (-1,)})),
        bad_calls=(BadCall(((3, 4),), {"shape": (5, 2)}, "does not hold as many"),))
 
@@ -41,7 +41,7 @@ def _infer_transpose(x: Spec, axes: tuple[int, ...]) -> Spec:
     return Spec(tuple(x.shape[a] for a in axes), x.dtype)
 
 
-define("transpose", inputs=("x",), infer=_infer_transpose,
+define("transpose", inputs=("x",), infer=_infer_transpose, strided=True,
        view=lambda x, axes: np.transpose(x, axes),
        reference=lambda x, axes: np.transpose(x, axes), doc="y = x with its axes reordered",
        gradients={"x": lambda run, gy, axes: np.transpose(gy, np.argsort(axes))},
@@ -59,7 +59,7 @@ def _infer_broadcast(x: Spec, shape: Shape) -> Spec:
                      f"it cannot be repeated to {tuple(shape)}", "Its lengths must be equal or 1.")
 
 
-define("broadcast_to", inputs=("x",), infer=_infer_broadcast,
+define("broadcast_to", inputs=("x",), infer=_infer_broadcast, strided=True,
        view=lambda x, shape: np.broadcast_to(x, shape),
        reference=lambda x, shape: np.broadcast_to(x, shape), doc="y = x repeated to a shape",
        gradients={"x": lambda run, gy, x_spec: unbroadcast(run, gy, x_spec)},
@@ -124,20 +124,35 @@ def _getitem_gradient(gy: np.ndarray, *, out: np.ndarray, saved: dict, work: dic
         np.add.at(out, index.parts, gy)  # an element that was taken twice gets both gradients
 
 
-_INDICES = (Index((slice(1, 3), 0)), Index((Ellipsis, slice(None, None, -2), None)),
-            Index((np.array([2, 0, 2]),)), Index((np.array([0, 1, 1]), slice(None), np.array([3, 0, 0]))))
+def _take(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, index: Index) -> None:
+    np.copyto(out, x[index.parts])
 
-define("getitem", inputs=("x",), infer=_infer_getitem, view=lambda x, index: x[index.parts],
-       reference=lambda x, index: x[index.parts], doc="y = x[index], as in NumPy",
-       gradients={"x": lambda run, gy, index, x_spec: run(
-           "getitem_gradient", gy, index=index, shape=x_spec.shape)},
-       samples=tuple(Sample(((3, 4, 5),), {"index": i}) for i in _INDICES),
-       bad_calls=(BadCall(((3,),), {"index": Index(7)}, "out of bounds"),))
+
+def _index_rule(run: Callable, gy: np.ndarray, index: Index, x_spec: Spec) -> np.ndarray:
+    return run("getitem_gradient", gy, index=index, shape=x_spec.shape)
+
+
+_BASIC = (Index((slice(1, 3), 0)), Index((Ellipsis, slice(None, None, -2), None)))
+_ADVANCED = (Index((np.array([2, 0, 2]),)),
+             Index((np.array([0, 1, 1]), slice(None), np.array([3, 0, 0]))))
+
+
+def _define_getitem(name: str, doc: str, indices: Sequence[Index], **how: Any) -> None:
+    define(name, inputs=("x",), infer=_infer_getitem, reference=lambda x, index: x[index.parts],
+           doc=doc, gradients={"x": _index_rule}, strided=True,
+           samples=tuple(Sample(((3, 4, 5),), {"index": i}) for i in indices),
+           bad_calls=(BadCall(((3,),), {"index": Index(7)}, "out of bounds"),), **how)
+
+
+_define_getitem("getitem", "y = x[index] for integers and slices: a view", _BASIC,
+                view=lambda x, index: x[index.parts])
+_define_getitem("take", "y = x[index] where the index holds integer arrays: a copy", _ADVANCED,
+                kernel=_take)
 define("getitem_gradient", inputs=("gy",), infer=_infer_getitem_gradient, strided=True,
        reference=_getitem_gradient_reference, kernel=_getitem_gradient,
        doc="gx = 0 but for gx[index], which adds up gy",
-       samples=(Sample(((2, 5),), {"index": _INDICES[0], "shape": (3, 4, 5)}),
-                Sample(((3, 4, 5),), {"index": _INDICES[2], "shape": (3, 4, 5)})))
+       samples=(Sample(((2, 5),), {"index": _BASIC[0], "shape": (3, 4, 5)}),
+                Sample(((3, 4, 5),), {"index": _ADVANCED[0], "shape": (3, 4, 5)})))
 
 # ---- concat, stack, pad --------------------------------------------------------------------
 

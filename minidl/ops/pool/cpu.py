@@ -27,27 +27,28 @@ def _clip(start, length, size):
 
 @kernel
 def _max_rows(start, stop, x, y, place, kh, kw, sh, sw, top, left):
-    height, width, channels = x.shape[1], x.shape[2], x.shape[3]
+    # Flat arrays and unsigned indices: numba checks signed ones for being negative.
+    height, width, p_count, q_count = x.shape[1], x.shape[2], y.shape[1], y.shape[2]
+    channels = np.uint64(x.shape[3])
+    source, result, places = x.reshape(-1), y.reshape(-1), place.reshape(-1)
     for row in range(start, stop):
-        n, p = row // y.shape[1], row % y.shape[1]
+        n, p = row // p_count, row % p_count
         h0, h1 = _clip(p * sh - top, kh, height)
-        for q in range(y.shape[2]):
+        for q in range(q_count):
             w0, w1 = _clip(q * sw - left, kw, width)
-            first = True
+            to = np.uint64(row * q_count + q) * channels
+            for c in range(channels):
+                result[to + c] = -np.inf
+                places[to + c] = (h0 - p * sh + top) * kw + w0 - q * sw + left
             for h in range(h0, h1):
                 for w in range(w0, w1):
                     at = (h - p * sh + top) * kw + w - q * sw + left
-                    if first:
-                        for c in range(channels):
-                            y[n, p, q, c] = x[n, h, w, c]
-                            place[n, p, q, c] = at
-                        first = False
-                        continue
+                    here = np.uint64((n * height + h) * width + w) * channels
                     for c in range(channels):
-                        value, best = x[n, h, w, c], y[n, p, q, c]
+                        value, best = source[here + c], result[to + c]
                         larger = value > best or value != value  # a NaN goes through
-                        y[n, p, q, c] = value if larger else best
-                        place[n, p, q, c] = at if larger else place[n, p, q, c]
+                        result[to + c] = value if larger else best
+                        places[to + c] = at if larger else places[to + c]
 
 
 def max_pool2d(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, window: Shape,

@@ -148,3 +148,27 @@ def softmax_cross_entropy_gradient(gy: np.ndarray, x: np.ndarray, t: np.ndarray,
     """Write the gradient of the logits."""
     function = _gradient_probabilities if t.dtype.kind == "f" else _gradient_labels
     _over_rows(lambda *a: function(*a, smoothing), x, gy, t, log_sum, out)
+
+
+@kernel
+def _nll(start, stop, x, t, loss):
+    for i in range(start, stop):
+        loss[i] = -x[i, t[i]]
+
+
+@kernel
+def _nll_gradient(start, stop, gx, gy, t):
+    for i in range(start, stop):
+        gx[i, :] = 0
+        gx[i, t[i]] = -gy[i]
+
+
+def nll(x: np.ndarray, t: np.ndarray, *, out: np.ndarray, saved: dict, work: dict) -> None:
+    """Write minus the log-probability of every label."""
+    _over_rows(_nll, x, t, out)
+
+
+def nll_gradient(gy: np.ndarray, t: np.ndarray, *, out: np.ndarray, saved: dict, work: dict,
+                 classes: int) -> None:
+    """Write -gy at the labels and 0 elsewhere."""
+    _over_rows(_nll_gradient, out, gy, t)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...errors import ArgumentError, ShapeError
-from ...spec import Spec, need_float
+from ...spec import Spec, need_float, need_integer
 from ..registry import BadCall, Inferred, Sample, define
 
 
@@ -96,3 +96,30 @@ define("softmax_cross_entropy_gradient", inputs=("gy", "x", "t", "log_sum"),
        doc="gx = gy (softmax(x) sum(t) - t)",
        samples=(Sample(((4,), (4, 5), _labels, (4,)), {"smoothing": 0.1}),
                 Sample(((4,), (4, 5), _probabilities, (4,)), {"smoothing": 0.1})))
+
+
+def _infer_nll(x: Spec, t: Spec) -> Spec:
+    dtype = need_float("nll", x=x)
+    need_integer("nll", "t", t)
+    if not x.ndim or t.shape != x.shape[:-1]:
+        raise ShapeError("nll", f"got labels of shape {t.shape} for log-probabilities of shape "
+                         f"{x.shape}", f"expected {x.shape[:-1]}", "One integer per sample.")
+    return Spec(t.shape, dtype)
+
+
+def _pick(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return -np.take_along_axis(x, t[..., None], axis=-1)[..., 0]
+
+
+define("nll", inputs=("x", "t"), infer=_infer_nll, reference=_pick,
+       gradients={"x": lambda run, gy, t, x_spec: run("nll_gradient", gy, t, classes=x_spec.shape[-1])},
+       doc="loss = - x[label], x the log-probabilities (..., C)",
+       samples=(Sample(((4, 5), _labels)),),
+       bad_calls=(BadCall(((4, 5), np.zeros(3, int)), {}, "One integer per sample"),
+                  BadCall(((4, 5), (4,)), {}, "expected integers")))
+define("nll_gradient", inputs=("gy", "t"),
+       infer=lambda gy, t, classes: Inferred((Spec((*gy.shape, classes), gy.dtype),),
+                                             attrs={"classes": classes}),
+       reference=lambda gy, t, classes: -gy[..., None] * np.eye(classes)[t],
+       doc="gx = -gy at the labels, 0 elsewhere",
+       samples=(Sample(((4,), _labels), {"classes": 5}),))
