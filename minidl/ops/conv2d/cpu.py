@@ -122,12 +122,12 @@ def _windows_to_rows(start, stop, x, cols, height, width, channels, p, q, kh, kw
                 if h < 0 or h >= height:
                     _zero(cols, at, kw * depth)
                     continue
+                if whole and 0 <= edge <= width - kw:
+                    _copy(cols, at, x, (line + edge) * depth, kw * depth)
+                    continue
                 j0, j1 = _first(edge, dw), _last(edge, width, dw, kw)
                 if j0 > 0 or j1 < kw:
                     _zero(cols, at, kw * depth)
-                if whole and j1 > j0:
-                    _copy(cols, at + j0 * depth, x, (line + edge + j0) * depth, (j1 - j0) * depth)
-                    continue
                 for j in range(j0, j1):
                     _copy(cols, at + j * depth, x, (line + edge + j * dw) * channels + first, depth)
 
@@ -147,12 +147,19 @@ def _rows_to_windows(start, stop, gx, cols, height, width, channels, p, q, kh, k
             for column in range(q):
                 at = (((row - start) * q + column) * kh + i) * kw * depth
                 edge = column * sw - left
-                j0, j1 = _first(edge, dw), _last(edge, width, dw, kw)
-                if whole and j1 > j0:
-                    _add(gx, (line + edge + j0) * depth, cols, at + j0 * depth, (j1 - j0) * depth)
+                if whole and 0 <= edge <= width - kw:
+                    _add(gx, (line + edge) * depth, cols, at, kw * depth)
                     continue
+                j0, j1 = _first(edge, dw), _last(edge, width, dw, kw)
                 for j in range(j0, j1):
                     _add(gx, (line + edge + j * dw) * channels + first, cols, at + j * depth, depth)
+
+
+@kernel
+def _add_bias(start, stop, y, b):
+    for i in range(start, stop):
+        for k in range(y.shape[1]):
+            y[i, k] += b[k]
 
 
 def _numbers(g: Geometry, group: int) -> tuple[int, ...]:
@@ -209,7 +216,7 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarra
             cols = _fill(g, start, stop, x, work["cols"][slot], group)
             np.matmul(cols, matrix[:, columns], out=block[:, columns])
         if b is not None:
-            np.add(block, b, out=block)
+            _add_bias(0, len(block), block, b)
 
     with serial_blas():
         run_slots(part, _blocks(g))

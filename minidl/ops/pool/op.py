@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...spec import (Pads, Shape, Spec, need_float, need_ndim, padding_pairs, tuple_of,
                      window_output)
-from ..registry import BadCall, Inferred, Sample, define
+from ..registry import BadCall, Inferred, Kernel, Sample, define
 
 Pair = int | Sequence[int]
 
@@ -136,7 +136,10 @@ define("average_pool2d", inputs=("x",), infer=infer_average, reference=_referenc
 
 _ATTRS = {"size": (7, 6), "window": (3, 2), "stride": (2, 2), "padding": ((1, 0), (0, 1))}
 define("max_pool2d_gradient", inputs=("gy", "place"), infer=_infer_gradient,
-       reference=_reference_max_gradient, doc="gx of max_pool2d: gy at the places of the maxima",
+       reference=_reference_max_gradient, kernels=(Kernel(
+           "default", f"{__package__}.cpu:max_pool2d_gradient", workspace=lambda *_, window, **__: {
+               "offset": Spec((window[0] * window[1],), np.dtype("int64"))}),),
+       doc="gx of max_pool2d: gy at the places of the maxima",
        samples=(Sample(((2, 3, 3, 4), lambda rng: rng.integers(2, 4, (2, 3, 3, 4), np.uint8)),
                        _ATTRS),))
 define("average_pool2d_gradient", inputs=("gy",), infer=_infer_gradient,
