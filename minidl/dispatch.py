@@ -17,7 +17,7 @@ import numpy as np
 
 from . import config
 from .backend.memory import pool
-from .errors import ArgumentError, DeviceError
+from .errors import ArgumentError, DeviceError, MinidlError, MinidlError
 from .ops import registry
 from .ops.registry import Inferred, Kernel, Op
 from .spec import Spec, spec_of
@@ -97,7 +97,8 @@ def call(op: Op, arrays: Sequence[Array | None], attrs: Mapping[str, Any], *,
     plan = plan_of(op, tuple(None if a is None else spec_of(a) for a in arrays), attrs,
                    algorithm, device)
     if op.view is not None:
-        inputs = tuple(arrays) if op.strided else tuple(map(_contiguous, arrays))
+        as_they_are = op.strided or config.only_shapes()
+        inputs = tuple(arrays) if as_they_are else tuple(map(_contiguous, arrays))
         return Call(plan, inputs, (op.view(*inputs, **plan.attrs),), {}, {})
     if config.only_shapes():
         done = Call(plan, tuple(arrays), tuple(_no_values(s) for s in plan.out),
@@ -152,6 +153,10 @@ def _make_plan(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
                           "This build computes on the CPU; move the tensors there.")
     try:
         inferred = op.infer(*specs, **attrs)
+    except MinidlError:  # a DTypeError is a TypeError, too
+        raise
+    except MinidlError:
+        raise
     except TypeError as error:
         raise ArgumentError(op.name, f"called with {sorted(attrs)}", str(error),
                             "Check the names of the arguments.") from error
@@ -177,7 +182,7 @@ def _check_inputs(op: Op, specs: tuple[Spec | None, ...]) -> None:
 
 def _packed(array: Array | None) -> Array | None:
     """Return a C-contiguous, writable array: numba compiles a kernel anew for any other kind."""
-    if array is None or (array.flags.c_contiguous and array.flags.writeable):
+    if array is None or array.flags.carray:  # NumPy's name for these two and aligned elements
         return array
     return run("copy", array)
 

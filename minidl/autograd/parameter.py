@@ -28,7 +28,8 @@ class Parameter(Tensor):
     __slots__ = ("name", "regularizer", "constraint")
 
     def __init__(self, data: TensorLike, name: str = "", trainable: bool = True) -> None:
-        super().__init__(np.array(data.data if isinstance(data, Tensor) else data), False,
+        values = data.data if isinstance(data, Tensor) else data
+        super().__init__(np.array(values, order="C"), False,  # optimizers write into it in place
                          None if isinstance(data, (Tensor, np.ndarray)) else "float32")
         self.storage.foreign = False  # the copy above is ours alone
         self.name = name

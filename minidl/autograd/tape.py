@@ -48,13 +48,26 @@ class Node:
             raise AutogradError(self.place or self.op.name,
                                 "backward went through here before and freed what it had saved",
                                 "", "Use backward(retain_graph=True) the first time")
-        return [(parent, self._gradient(i, gy)) for i, parent in self.parents.items()]
+        _places.append(f"{self.place}, backward of {self.op.name}".lstrip(", "))
+        try:
+            shared: dict[registry.Joint, tuple[np.ndarray, ...]] = {}
+            return [(parent, self._gradient(i, gy, shared)) for i, parent in self.parents.items()]
+        finally:
+            _places.pop()
 
-    def _gradient(self, index: int, gy: np.ndarray) -> np.ndarray:
-        name = self.op.gradient(index)
-        rule = self.op.gradients[name]  # type: ignore[index]
-        values = [self._value(need, index, gy) for need in self.op.needs[name]]  # type: ignore[index]
-        return rule(dispatch.run, *values)
+    def _gradient(self, index: int, gy: np.ndarray,
+                  shared: dict[registry.Joint, tuple[np.ndarray, ...]]) -> np.ndarray:
+        """Return the gradient of one input; what a joint rule gives is kept in `shared`."""
+        name = self.op.inputs[min(index, len(self.op.inputs) - 1)]
+        rule = self.op.gradients[name]
+        if not isinstance(rule, registry.Joint):
+            return self._follow(rule, name, index, gy)
+        if rule not in shared:
+            shared[rule] = self._follow(rule.rule, name, index, gy)
+        return shared[rule][rule.names.index(name)]
+
+    def _follow(self, rule: Callable[..., Any], name: str, index: int, gy: np.ndarray) -> Any:
+        return rule(dispatch.run, *(self._value(n, index, gy) for n in self.op.needs[name]))
 
     def _value(self, need: str, index: int, gy: np.ndarray) -> Any:
         if need == "gy":
@@ -66,6 +79,8 @@ class Node:
             return self.plan.attrs[need]
         if need == "index":
             return index
+        if need == "wanted":
+            return tuple(self.op.inputs[i] for i in self.parents)
         if need == "all_specs":
             return self.plan.specs
         return _spec(self.plan, need, index)
@@ -85,6 +100,11 @@ def _spec(plan: dispatch.Plan, need: str, index: int) -> Spec | None:
 # ---- recording -----------------------------------------------------------------------------
 
 _places: list[str] = []
+
+
+def place() -> str:
+    """Return the layer that computes just now, and the op whose gradient it is in backward."""
+    return _places[-1] if _places else ""
 
 
 class at_place:
@@ -115,15 +135,15 @@ def record(call: dispatch.Call, inputs: Sequence[Tensor | None],
     if not parents:
         return None
     needed = {need for i in parents for need in op.needs[op.gradient(i)]}  # type: ignore[index]
-    place = _places[-1] if _places else ""
-    where = f"{place}, {op.name}" if place else op.name
+    here = place()
+    where = f"{here}, {op.name}" if here else op.name
     saved = {}
     for need in needed:
         found = _find(need, call, inputs, storages)
         if found is not None:
             array, storage = found
             saved[need] = None if array is None else Saved(array, storage, where, need)
-    return Node(call, parents, saved, place)
+    return Node(call, parents, saved, here)
 
 
 def _find(need: str, call: dispatch.Call, inputs: Sequence[Tensor | None],
@@ -146,7 +166,7 @@ def _find(need: str, call: dispatch.Call, inputs: Sequence[Tensor | None],
 def backward(root: Tensor, gy: np.ndarray, retain_graph: bool = False) -> None:
     """Add the gradient of `root` to `.grad` of every leaf that it depends on."""
     if root.node is None:
-        _accumulate(root, gy)
+        _accumulate(root, gy, gy)
         return
     pending: dict[Node, tuple[np.ndarray, bool]] = {root.node: (gy, False)}
     heap = [(-root.node.number, root.node)]
@@ -158,7 +178,7 @@ def backward(root: Tensor, gy: np.ndarray, retain_graph: bool = False) -> None:
                 gradient = _hooked(hook, gradient)
             for parent, part in node.gradients(gradient):
                 if parent.node is None:
-                    _accumulate(parent, part)
+                    _accumulate(parent, part, gradient)
                 elif parent.node in pending:
                     pending[parent.node] = _add(*pending[parent.node], part)
                 else:
@@ -175,13 +195,15 @@ def _add(total: np.ndarray, owned: bool, part: np.ndarray) -> tuple[np.ndarray, 
     return dispatch.run("add", total, part), True
 
 
-def _accumulate(leaf: Tensor, gradient: np.ndarray) -> None:
+def _accumulate(leaf: Tensor, gradient: np.ndarray, source: np.ndarray) -> None:
+    """Add to a leaf's gradient; what shares memory with the gradient it came from is copied."""
     for hook in leaf.hooks:
         gradient = _hooked(hook, gradient)
-    if leaf.grad is None:
-        leaf.grad = type(leaf).own(gradient)
-    else:
-        leaf.grad = type(leaf).own(dispatch.run("add", leaf.grad.data, gradient))
+    if leaf.grad is not None:
+        gradient = dispatch.run("add", leaf.grad.data, gradient)
+    elif not gradient.flags.carray or np.may_share_memory(gradient, source):
+        gradient = dispatch.run("copy", gradient)
+    leaf.grad = type(leaf).own(gradient)
 
 
 def _hooked(hook: Hook, gradient: np.ndarray) -> np.ndarray:

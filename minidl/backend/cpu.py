@@ -101,15 +101,16 @@ def run_slots(function: Callable[[int, int, int], Any], parts: Sequence[Range]) 
     Slots are numbered from 0 to `config.num_threads()` - 1.
     """
     helpers = min(config.num_threads(), len(parts)) - 1
-    if helpers < 1:
-        for start, stop in parts:
-            function(start, stop, 0)
-        return
     todo = iter(parts)  # next() on a list iterator is atomic
 
     def drain(slot: int) -> None:
-        for start, stop in todo:
-            function(start, stop, slot)
+        with np.errstate(all="ignore"):  # a NaN goes through; whoever looks for it finds it
+            for start, stop in todo:
+                function(start, stop, slot)
+
+    if helpers < 1:
+        drain(0)
+        return
 
     pending = [_workers().submit(drain, slot) for slot in range(1, helpers + 1)]
     try:
@@ -181,8 +182,7 @@ def run_ufunc(ufunc: Callable, inputs: Sequence[np.ndarray], out: np.ndarray) ->
     grain = max(1, POINTWISE_GRAIN * rows // max(out.size, 1))
 
     def part(start: int, stop: int) -> None:
-        with np.errstate(all="ignore"):
-            ufunc(*(_rows(a, out, start, stop) for a in inputs), out=_rows(out, out, start, stop))
+        ufunc(*(_rows(a, out, start, stop) for a in inputs), out=_rows(out, out, start, stop))
 
     run_ranges(part, rows, grain)
 

@@ -1,9 +1,15 @@
 """The op table; importing this package fills it."""
 
 from . import pointwise, view  # noqa: F401
+from .batchnorm import op as _batchnorm  # noqa: F401
+from .conv1d import op as _conv1d  # noqa: F401
 from .conv2d import op as _conv2d  # noqa: F401
+from .conv_transpose import op as _conv_transpose  # noqa: F401
 from .dropout import op as _dropout  # noqa: F401
 from .matmul import op as _matmul  # noqa: F401
 from .pool import op as _pool  # noqa: F401
+from .pool import op1d as _pool1d  # noqa: F401
 from .reduce import op as _reduce  # noqa: F401
 from .softmax_cross_entropy import op as _softmax  # noqa: F401
+from .update import many as _many  # noqa: F401
+from .update import op as _update  # noqa: F401

@@ -19,7 +19,23 @@ import numpy as np
 from ..errors import ArgumentError
 from ..spec import Spec
 
-Rule = Callable[..., Any]
+
+@dataclass(frozen=True)
+class Joint:
+    """One gradient rule for several inputs whose gradients share work; it is run once for all.
+
+    Attributes:
+        names: the inputs.
+        rule: returns a tuple in the order of `names`. It may ask for `wanted`, the names of the
+            op's inputs that need a gradient, and give None for the others.
+    """
+
+    names: tuple[str, ...]
+    rule: Callable[..., Any]
+
+
+Rule = Callable[..., Any] | Joint
+Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -116,12 +132,13 @@ class Op:
         gradients: per differentiable input a rule `rule(run, ...)`. A rule's argument names say
             what it needs, and only that is kept: `gy`, inputs, outputs (`y`, or `y0`, `y1`...),
             saved arrays, attributes, `NAME_spec` for the shape of an input, and, where the inputs
-            are variadic, `index` for the position and `all_specs`. `gy` belongs to the first output; other outputs count as
-            constants.
+            are variadic, `index` for the position and `all_specs`. `gy` belongs to the first
+            output; other outputs count as constants. Inputs may share a rule (see `jointly`).
         kernels: the variants, best first.
         strided: kernels take arrays of any strides, so nothing needs packing.
         view: instead of a kernel, `view(*arrays, **attrs)` returns an array that may share memory.
-        may_overwrite: pairs (input index, output index) that may share memory.
+        may_overwrite: pairs (input index, output index) that may share memory; for a variadic op
+            a function of the numbers of inputs and outputs that returns them (see `overwrites`).
         variadic: the last input stands for any number of arrays.
         flops: floating point operations of a call, from specs and attributes.
         tolerance: factor on the tests' error bounds, for ops that lose digits by nature.
@@ -139,7 +156,7 @@ class Op:
     bad_calls: Sequence[BadCall] = ()
     strided: bool = False
     view: Callable[..., np.ndarray] | None = None
-    may_overwrite: tuple[tuple[int, int], ...] = ()
+    may_overwrite: Pairs | Callable[[int, int], Pairs] = ()
     variadic: bool = False
     flops: Callable[..., int] | None = None
     tolerance: float = 1.0
@@ -147,8 +164,15 @@ class Op:
     @cached_property
     def needs(self) -> dict[str, tuple[str, ...]]:
         """Argument names of each gradient rule, without the leading `run`."""
-        return {name: tuple(inspect.signature(rule).parameters)[1:]
-                for name, rule in self.gradients.items()}
+        functions = {name: rule.rule if isinstance(rule, Joint) else rule
+                     for name, rule in self.gradients.items()}
+        return {name: tuple(inspect.signature(function).parameters)[1:]
+                for name, function in functions.items()}
+
+    def overwrites(self, inputs: int, outputs: int) -> Pairs:
+        """Return the pairs (input index, output index) that may share memory in a call."""
+        pairs = self.may_overwrite
+        return pairs(inputs, outputs) if callable(pairs) else pairs
 
     def gradient(self, index: int) -> str | None:
         """Return the name of the input at `index` if it has a gradient rule."""
@@ -198,6 +222,16 @@ def define(name: str, *, inputs: Sequence[str], infer: Callable, reference: Call
     _check_rules(op)
     _table[name] = op
     return op
+
+
+def jointly(*names: str, rule: Callable[..., Any]) -> dict[str, Rule]:
+    """Return the entries of `gradients` for inputs that share one rule (see `Joint`).
+
+    >>> sorted(jointly("x", "gamma", rule=lambda run, gy, x, gamma: (gy, x)))
+    ['gamma', 'x']
+    """
+    shared = Joint(names, rule)
+    return {name: shared for name in names}
 
 
 def _check_rules(op: Op) -> None:

@@ -19,7 +19,7 @@ def run_expression(name: str, formula: str, inputs: tuple[str, ...], attrs: tupl
                    arrays: Sequence[np.ndarray], values: Mapping[str, float],
                    out: np.ndarray) -> None:
     """Evaluate an expression on arrays of one shape, C-contiguous."""
-    function = _loop(name, formula, inputs, attrs, out.dtype.name)
+    function = _loop(name, formula, inputs, attrs, out.dtype)
     flat = [a.reshape(-1) for a in arrays]
     numbers = [out.dtype.type(values[a]) for a in attrs]
     target = out.reshape(-1)
@@ -29,14 +29,14 @@ def run_expression(name: str, formula: str, inputs: tuple[str, ...], attrs: tupl
 
 @cache
 def _loop(name: str, formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...],
-          dtype: str) -> Callable:
+          dtype: np.dtype) -> Callable:
     """Write the loop of an expression into the kernel cache and compile it.
 
     numba keeps compiled code only for functions that lie in a file.
     """
-    source = _source(formula, inputs, attrs, dtype)
+    source = _source(formula, inputs, attrs, dtype.name)
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
-    path = cache_folder() / f"{name}_{dtype}_{digest}.py"
+    path = cache_folder() / f"{name}_{dtype.name}_{digest}.py"
     if not path.exists():
         part = path.with_suffix(f".{os.getpid()}.part")
         part.write_text(source)
@@ -64,9 +64,12 @@ class _Typed(ast.NodeTransformer):
 def _source(formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...], dtype: str) -> str:
     typed = ast.unparse(_Typed(inputs).visit(ast.parse(formula, mode="eval")))
     arguments = ", ".join(["start", "stop", *inputs, *attrs, "out"])
+    # numba counts from 0 without checks for negative indices, so the loop becomes vector code
+    slices = "".join(f"    {a} = {a}[start:stop]\n" for a in (*inputs, "out"))
     return (f"import math\nfrom math import erf, exp, expm1, log1p, tanh\n\nimport numpy as np\n\n"
             f"T = np.{dtype}\nsign = np.sign\n\n\n"
-            f"def loop({arguments}):\n    for i in range(start, stop):\n        out[i] = {typed}\n")
+            f"def loop({arguments}):\n{slices}"
+            f"    for i in range(stop - start):\n        out[i] = {typed}\n")
 
 
 def where(condition: np.ndarray, a: np.ndarray, b: np.ndarray, *, out: np.ndarray, saved: dict,

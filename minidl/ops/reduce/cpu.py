@@ -1,123 +1,236 @@
-"""CPU kernels of the reductions.
+"""CPU kernels of the reductions; ranges are the parts of a stage (see `layout.py`).
 
-Every reduction is brought to x of shape (outer, reduced, inner) and out of shape (outer, inner);
-reduced axes that are not neighbours are moved together first.
+Rows are sliced before they are looped over, so that the compiler sees indices that count from 0
+and uses vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...backend.cpu import POINTWISE_GRAIN, kernel, ranges, run_ranges, run_slots
+from ...backend.cpu import (POINTWISE_GRAIN, inline, kernel, ranges, run_ranges, run_slots,
+                            run_ufunc)
+from .layout import CHUNK, Layout, layout
 
-BLOCK = 1 << 15  # elements summed into one partial result; fixes the order of the additions
+# ---- sums of one stage ---------------------------------------------------------------------
 
 
-def _three_axes(x: np.ndarray, axis: Sequence[int]) -> np.ndarray:
-    """Return x as (outer, reduced, inner)."""
-    if not axis:
-        return x.reshape(-1, 1, 1)
-    first, last = min(axis), max(axis)
-    if len(axis) != last - first + 1:
-        # (..., reduced axes last)
-        x = np.moveaxis(x, axis, range(x.ndim - len(axis), x.ndim))
-        first, last = x.ndim - len(axis), x.ndim - 1
-    outer, reduced = x.shape[:first], x.shape[first:last + 1]
-    return np.ascontiguousarray(x).reshape(int(np.prod(outer, dtype=np.int64)),
-                                           int(np.prod(reduced, dtype=np.int64)), -1 if x.size else 1)
+@inline
+def _part(x, y):
+    """Return the rows of a part; the last parts may be shorter, or empty."""
+    return (x.shape[1] + y.shape[1] - 1) // y.shape[1]
+
+
+@inline
+def _next(i, p, parts):
+    """Return the place of the next part."""
+    return (i, p + 1) if p + 1 < parts else (i + 1, 0)
 
 
 @kernel
-def _row_sums(start, stop, x, out):
-    for i in range(start, stop):
+def _row_sums(start, stop, x, y, totals, count):
+    """Write the sums of the parts of x (outer, rows) into y (outer, parts), divided by count."""
+    parts, length = y.shape[1], _part(x, y)
+    i, p = start // parts, start % parts
+    for _ in range(start, stop):
+        row = x[i, p * length:(p + 1) * length]
         total = 0.0
-        for j in range(x.shape[1]):
-            total += np.float64(x[i, j])
-        out[i] = total
+        for j in range(row.size):
+            total += np.float64(row[j])
+        y[i, p] = total / count
+        i, p = _next(i, p, parts)
 
 
 @kernel
-def _column_sums(start, stop, x, out):
-    for k in range(x.shape[1]):
-        out[k] = 0.0
-    for j in range(start, stop):
-        for k in range(x.shape[1]):
-            out[k] += np.float64(x[j, k])
+def _row_squares(start, stop, x, middle, y, totals, count):
+    """Write sums like `_row_sums`, of the squared distances from middle (outer, 1)."""
+    parts, length = y.shape[1], _part(x, y)
+    i, p = start // parts, start % parts
+    for _ in range(start, stop):
+        row = x[i, p * length:(p + 1) * length]
+        total = 0.0
+        for j in range(row.size):
+            distance = np.float64(row[j]) - middle[i, 0]
+            total += distance * distance
+        y[i, p] = total / count
+        i, p = _next(i, p, parts)
 
 
-def _sums(x: np.ndarray) -> np.ndarray:
-    """Return float64 sums (outer, inner) of x (outer, reduced, inner)."""
-    outer, reduced, inner = x.shape
-    if inner == 1 and outer > 1:
-        total = np.zeros((outer, 1))
-        run_ranges(lambda a, b: _row_sums(a, b, x.reshape(outer, reduced), total[:, 0]),
-                   outer, max(1, POINTWISE_GRAIN // max(reduced, 1)))
-        return total
-    total = np.empty((outer, inner))
-    for i in range(outer):
-        total[i] = _column_total(x[i])
-    return total
+@kernel
+def _column_sums(start, stop, x, y, totals, count):
+    """Write the sums of the parts of x (outer, rows, columns) into y (outer, parts, columns)."""
+    rows, parts, length = x.shape[1], y.shape[1], _part(x, y)
+    chunks = (x.shape[2] + CHUNK - 1) // CHUNK
+    for task in range(start, stop):
+        i, p, first = task // chunks // parts, task // chunks % parts, task % chunks * CHUNK
+        target = y[i, p, first:first + CHUNK]
+        total = totals[:target.size]
+        total[:] = 0
+        j, last = p * length, min((p + 1) * length, rows)
+        while j + 4 <= last:
+            a, b = x[i, j, first:], x[i, j + 1, first:]
+            c, d = x[i, j + 2, first:], x[i, j + 3, first:]
+            for k in range(total.size):
+                total[k] += ((np.float64(a[k]) + np.float64(b[k]))
+                             + (np.float64(c[k]) + np.float64(d[k])))
+            j += 4
+        while j < last:
+            a = x[i, j, first:]
+            for k in range(total.size):
+                total[k] += np.float64(a[k])
+            j += 1
+        for k in range(total.size):
+            target[k] = total[k] / count
 
 
-def _column_total(x: np.ndarray) -> np.ndarray:
-    """Return the sums of the columns of x (reduced, inner), in a fixed order."""
-    parts = ranges(x.shape[0], max(1, BLOCK // max(x.shape[1], 1)))
-    partial = np.zeros((max(len(parts), 1), x.shape[1]))
-    numbered = {a: i for i, (a, _) in enumerate(parts)}
-    run_slots(lambda a, b, slot: _part_sum(a, b, x, partial[numbered[a]]), parts)
-    return partial.sum(axis=0)
+@kernel
+def _column_squares(start, stop, x, middle, y, totals, count):
+    """Write sums like `_column_sums`, of the squared distances from middle (outer, 1, columns)."""
+    rows, parts, length = x.shape[1], y.shape[1], _part(x, y)
+    chunks = (x.shape[2] + CHUNK - 1) // CHUNK
+    for task in range(start, stop):
+        i, p, first = task // chunks // parts, task // chunks % parts, task % chunks * CHUNK
+        target, center = y[i, p, first:first + CHUNK], middle[i, 0, first:]
+        total = totals[:target.size]
+        total[:] = 0
+        for j in range(p * length, min((p + 1) * length, rows)):
+            row = x[i, j, first:]
+            for k in range(total.size):
+                distance = np.float64(row[k]) - center[k]
+                total[k] += distance * distance
+        for k in range(total.size):
+            target[k] = total[k] / count
 
 
-def _part_sum(start: int, stop: int, x: np.ndarray, out: np.ndarray) -> None:
-    if x.shape[1] == 1:
-        _row_sums(0, 1, x[start:stop].reshape(1, -1), out)
-    else:
-        _column_sums(start, stop, x, out)
+# ---- stages --------------------------------------------------------------------------------
+
+
+def _stage(kernels: tuple[Callable, Callable], totals: np.ndarray, count: float,
+           *arrays: np.ndarray) -> None:
+    """Sum (outer, rows, columns), the first array, into (outer, parts, columns), the last."""
+    x, y = arrays[0], arrays[-1]
+    single = x.shape[2] == 1
+    if single:
+        arrays = tuple(a.reshape(a.shape[:2]) for a in arrays)
+    tasks = y.shape[0] * y.shape[1] * -(-y.shape[2] // CHUNK)
+    grain = max(1, round(POINTWISE_GRAIN * tasks / max(x.size, 1)))
+    run_slots(lambda a, b, slot: kernels[not single](a, b, *arrays, totals[slot], count),
+              ranges(tasks, grain))
+
+
+_SUMS = (_row_sums, _column_sums)
+_SQUARES = (_row_squares, _column_squares)
+
+
+def _arranged(x: np.ndarray, plan: Layout, work: dict) -> np.ndarray:
+    """Return x as (outer, rows, columns)."""
+    if plan.order is not None:
+        # (axes that stay, axes that go)
+        run_ufunc(lambda x, out: np.copyto(out, x), (x.transpose(plan.order),), work["moved"])
+        x = work["moved"]
+    return x.reshape(plan.outer, plan.rows, plan.columns)
+
+
+def _total(kernels: tuple[Callable, Callable], plan: Layout, count: float, work: dict,
+           *arrays: np.ndarray) -> None:
+    """Sum the first array over its rows into the last, (outer, 1, columns before folding)."""
+    totals, y = work["totals"], arrays[-1]
+    if not plan.staged:
+        _stage(kernels, totals, count, *arrays)
+        return
+    _stage(kernels, totals, 1.0, *arrays[:-1], work["partial"])
+    rest = work["partial"].reshape(plan.outer, plan.parts * plan.fold, plan.inner)
+    _stage(_SUMS, totals, count, rest, y)
+
+
+def _sum(x: np.ndarray, out: np.ndarray, work: dict, axis: Sequence[int], mean: bool) -> None:
+    plan = layout(x.shape, axis).folded()
+    _total(_SUMS, plan, float(plan.count if mean else 1), work, _arranged(x, plan, work),
+           out.reshape(plan.outer, 1, plan.inner))
+
+
+# ---- the kernels ---------------------------------------------------------------------------
 
 
 def sum_(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, axis: Sequence[int],
          keepdims: bool) -> None:
     """Write the sums over the axes."""
-    if x.dtype.kind != "f":
-        np.sum(x, axis=tuple(axis), keepdims=keepdims, out=out)
-        return
-    out[...] = _sums(_three_axes(x, axis)).reshape(out.shape)
+    if x.dtype.kind == "f":
+        _sum(x, out, work, axis, mean=False)
+    else:
+        np.sum(x, axis=tuple(axis), dtype=out.dtype, keepdims=keepdims, out=out)
 
 
 def mean_(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, axis: Sequence[int],
           keepdims: bool) -> None:
     """Write the means over the axes."""
-    three = _three_axes(x, axis)
-    out[...] = (_sums(three) / three.shape[1]).reshape(out.shape)
+    _sum(x, out, work, axis, mean=True)
 
 
 def var_(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, axis: Sequence[int],
          keepdims: bool) -> None:
     """Write the mean squares of the distances from the mean, in two passes."""
-    three = _three_axes(x, axis)
-    middle = (_sums(three) / three.shape[1])[:, None, :]
-    out[...] = (_sums(np.square(three - middle)) / three.shape[1]).reshape(out.shape)
+    plan = layout(x.shape, axis)
+    arranged, count = _arranged(x, plan, work), float(plan.count)
+    _total(_SUMS, plan, count, work, arranged, work["middle"])
+    _total(_SQUARES, plan, count, work, arranged, work["middle"],
+           out.reshape(plan.outer, 1, plan.columns))
 
 
-def _extreme(ufunc: np.ufunc, x: np.ndarray, out: np.ndarray, axis: Sequence[int]) -> None:
-    three = _three_axes(x, axis)
-    ufunc.reduce(three, axis=1, out=out.reshape(three.shape[0], three.shape[2]))
+def _extreme(ufunc: np.ufunc, x: np.ndarray, out: np.ndarray, work: dict,
+             axis: Sequence[int]) -> None:
+    """Write the extremes by NumPy's own loops, which use vectors and let NaN through."""
+    plan = layout(x.shape, axis).folded()
+    arranged, parts, rows = _arranged(x, plan, work), plan.parts, plan.rows
+    y = out.reshape(plan.outer, plan.inner)
+    if not plan.staged:
+        run_ranges(lambda a, b: ufunc.reduce(arranged[a:b], axis=1, out=y[a:b]), plan.outer,
+                   max(1, POINTWISE_GRAIN * plan.outer // max(x.size, 1)))
+        return
+    partial = work["partial"]
+
+    def part(start: int, stop: int) -> None:
+        for task in range(start, stop):
+            i, p = divmod(task, parts)
+            ufunc.reduce(arranged[i, rows * p // parts:rows * (p + 1) // parts], axis=0,
+                         out=partial[i, p])
+
+    run_ranges(part, plan.outer * parts, 1)
+    ufunc.reduce(partial.reshape(plan.outer, parts * plan.fold, plan.inner), axis=1, out=y)
 
 
 def max_(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, axis: Sequence[int],
          keepdims: bool) -> None:
     """Write the largest elements along the axes."""
-    _extreme(np.maximum, x, out, axis)
+    _extreme(np.maximum, x, out, work, axis)
 
 
 def min_(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, axis: Sequence[int],
          keepdims: bool) -> None:
     """Write the smallest elements along the axes."""
-    _extreme(np.minimum, x, out, axis)
+    _extreme(np.minimum, x, out, work, axis)
+
+
+@kernel
+def _places(start, stop, x, y):
+    """Write the first place of the largest, or of a NaN, in x (outer, rows, columns)."""
+    for i in range(start, stop):
+        for k in range(x.shape[2]):
+            best, place = x[i, 0, k], 0
+            for j in range(1, x.shape[1]):
+                value = x[i, j, k]
+                if best == best and (value > best or value != value):
+                    best, place = value, j
+            y[i, k] = place
 
 
 def argmax(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, axis: int | None) -> None:
     """Write the positions of the largest elements."""
-    np.argmax(x, axis=axis, out=out)
+    rows = x.size if axis is None else x.shape[axis]
+    outer = 1 if axis is None else int(np.prod(x.shape[:axis], dtype=np.int64))
+    three = x.reshape(outer, rows, -1)
+    y = out.reshape(outer, three.shape[2])
+    run_ranges(lambda a, b: _places(a, b, three, y), outer,
+               max(1, POINTWISE_GRAIN * outer // x.size))

@@ -1,7 +1,8 @@
 """Reductions over axes: sum, mean, var, max, min, argmax.
 
 With x of any shape and `axis` None (all), one axis or several, y has the other axes, and those of
-length 1 too where `keepdims`. Sums are taken in float64 on the CPU, whatever the type of x.
+length 1 too where `keepdims`. Sums of floats are taken in float64 on the CPU and rounded to the
+type of x at the end; sums of integers and of truth values (which count as 0 and 1) are int64.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 
 from ...errors import ShapeError
 from ...spec import Shape, Spec, need_float, normal_axes, normal_axis
-from ..registry import BadCall, Inferred, Sample, define
+from ..registry import BadCall, Inferred, Kernel, Sample, define
+from . import layout
 
 Axis = int | Sequence[int] | None
 
@@ -26,13 +28,15 @@ def reduced_shape(shape: Shape, axes: Sequence[int], keepdims: bool) -> Shape:
 
 
 def _infer(name: str, x: Spec, axis: Axis = None, keepdims: bool = False) -> Inferred:
-    if name in ("mean", "var"):
+    if name in ("mean", "var") or x.dtype.kind not in "biu":
         need_float(name, x=x)
     axes = normal_axes(name, axis, x.ndim)
     if name != "sum" and 0 in (x.shape[a] for a in axes):
         raise ShapeError(name, f"got x of shape {x.shape}", "there is nothing to reduce",
                          "Check that the array is not empty.")
-    return Inferred((Spec(reduced_shape(x.shape, axes, keepdims), x.dtype),),
+    counted = name == "sum" and x.dtype.kind != "f"
+    dtype = np.dtype("int64") if counted else x.dtype
+    return Inferred((Spec(reduced_shape(x.shape, axes, keepdims), dtype),),
                     attrs={"axis": axes, "keepdims": keepdims})
 
 
@@ -74,29 +78,44 @@ def _apart(rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(120).reshape(4, 5, 6) / 7.0
 
 
+def _long_apart(rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(100000).reshape(2, 50000) / 7.0
+
+
 ARRAY = (3, 4, 5)
 SAMPLES = ({}, {"axis": 0}, {"axis": (0, 1)}, {"axis": (0, 2), "keepdims": True}, {"axis": -1})
 BAD = (BadCall((ARRAY,), {"axis": 3}, "expected -3 to 2"), BadCall((ARRAY,), {"axis": (0, 0)}, "once"))
 
 
-def _define(name: str, gradient: Callable, shape: tuple | Callable = ARRAY) -> None:
-    define(name, inputs=("x",), infer=partial(_infer, name),
+LONG = (Sample(((20000, 3),), {"axis": 0}), Sample(((70000,),)))  # these take two stages
+LONG_ROWS = Sample((_long_apart,), {"axis": 1})
+
+
+def _define(name: str, gradient: Callable, workspace: Callable, samples: Sequence[Sample],
+            flops: int = 1) -> None:
+    define(name, inputs=("x",), infer=partial(_infer, name), gradients={"x": gradient},
            reference=lambda x, axis=None, keepdims=False: getattr(np, name)(
                x, axis=axis if axis is None or isinstance(axis, int) else tuple(axis),
                keepdims=keepdims),
-           kernel=f"{__package__}.cpu:{name}_", gradients={"x": gradient},
-           samples=tuple(Sample((shape,), attrs) for attrs in SAMPLES), bad_calls=BAD,
-           flops=lambda x, **_: x.size)
+           kernels=(Kernel("default", f"{__package__}.cpu:{name}_", workspace=workspace),),
+           samples=samples, bad_calls=BAD, flops=lambda x, **_: flops * x.size)
 
 
-_define("sum", lambda run, gy, axis, x_spec: _spread(gy, x_spec, axis))
-_define("mean", _mean_gradient)
-_define("var", _var_gradient)
-_define("max", _extreme_gradient, _apart)
-_define("min", _extreme_gradient, _apart)
+def _samples(x: tuple | Callable) -> tuple[Sample, ...]:
+    return tuple(Sample((x,), attrs) for attrs in SAMPLES)
+
+
+_define("sum", lambda run, gy, axis, x_spec: _spread(gy, x_spec, axis), layout.sum_workspace,
+        (*_samples(ARRAY), *LONG, Sample(((300, 3, 4),), {"axis": 1})))
+_define("mean", _mean_gradient, layout.sum_workspace, (*_samples(ARRAY), *LONG))
+_define("var", _var_gradient, layout.var_workspace, (*_samples(ARRAY), *LONG), flops=4)
+_define("max", _extreme_gradient, layout.extreme_workspace, (*_samples(_apart), LONG_ROWS))
+_define("min", _extreme_gradient, layout.extreme_workspace, (*_samples(_apart), LONG_ROWS))
 
 
 def _infer_argmax(x: Spec, axis: int | None = None) -> Inferred:
+    if x.dtype.kind not in "biu":
+        need_float("argmax", x=x)
     at = None if axis is None else normal_axis("argmax", axis, x.ndim)
     shape = () if at is None else x.shape[:at] + x.shape[at + 1:]
     if not x.size:
@@ -108,4 +127,5 @@ def _infer_argmax(x: Spec, axis: int | None = None) -> Inferred:
 define("argmax", inputs=("x",), infer=_infer_argmax,
        reference=lambda x, axis=None: np.argmax(x, axis), kernel=f"{__package__}.cpu:argmax",
        samples=(Sample((ARRAY,)), Sample((ARRAY,), {"axis": 1}), Sample((ARRAY,), {"axis": -1})),
+       flops=lambda x, **_: x.size,
        bad_calls=(BadCall((ARRAY,), {"axis": 3}, "expected -3 to 2"),))

@@ -1,0 +1,57 @@
+"""The command line `minidl`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import MinidlError
+from .parser import COMMANDS, parser
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+"""Exit statuses; 2, for a wrong command line, is argparse's."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, 1 after an error, 130 after Ctrl+C.
+
+    A wrong command line ends the program with status 2.
+
+    Args:
+        argv: the words after `minidl`; those of the process by default.
+
+    >>> main(["list"])  # doctest: +SKIP
+    0
+    """
+    arguments = parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has gone: `minidl list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (MinidlError, OSError, MemoryError) as error:
+        if arguments.debug:
+            raise
+        print(f"error: {_text(error)}", file=sys.stderr)
+        return FAILED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    module, _, function = COMMANDS[arguments.command][0].partition(":")
+    command = getattr(importlib.import_module(f".{module}", __package__), function)
+    return command(arguments) or OK
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory. Try a smaller --batch-size or --limit."
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}."
+    return " ".join(str(error).split())

@@ -1,0 +1,137 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import __version__
+
+COMMANDS = {
+    "demo": ("demo:demo", "learn handwritten digits in a minute, with pictures"),
+    "list": ("show:list_recipes", "the named experiments, their source and their results"),
+    "train": ("train:train", "train an experiment"),
+    "evaluate": ("use:evaluate", "measure a trained model on its test data"),
+    "predict": ("use:predict", "say what is on images"),
+    "summary": ("show:summary", "the layers of an experiment's network"),
+    "doctor": ("doctor:doctor", "what works on this machine and what to install"),
+}
+"""Per command "module:function" of this package, imported when called, and one line of help."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="minidl", description="A small deep learning engine for convolutional networks.",
+        epilog="Begin with: minidl demo")
+    top.add_argument("--version", action="version", version=f"minidl {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    added = {}
+    for name, (_, text) in COMMANDS.items():
+        added[name] = commands.add_parser(name, help=text, description=_sentence(text))
+        added[name].add_argument("--debug", action="store_true",
+                                 help="show the traceback of an error")
+    for name, add in _OPTIONS.items():
+        add(added[name])
+    return top
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+# ---- options by command --------------------------------------------------------------------
+
+
+def _demo(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--out", metavar="DIR", help="folder to write into (runs/demo)")
+    command.add_argument("--epochs", type=positive, metavar="N", help="passes over the digits")
+    command.add_argument("--seed", type=natural, metavar="N", help="of everything random")
+    _limit(command)
+
+
+def _train(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", help="an experiment; `minidl list` shows them")
+    command.add_argument("--epochs", type=positive, metavar="N",
+                         help="passes over the training data, those before --resume included")
+    command.add_argument("--batch-size", type=positive, metavar="N", help="samples in a step")
+    command.add_argument("--lr", type=positive_number, metavar="RATE", help="learning rate")
+    command.add_argument("--seed", type=natural, metavar="N", help="of everything random")
+    _data(command)
+    command.add_argument("--out", metavar="DIR", help="folder to write into (runs/NAME)")
+    command.add_argument("--resume", nargs="?", const="", metavar="FILE|DIR",
+                         help="go on from a checkpoint: a file, the newest one of a folder, or by "
+                              "default the newest one of this run")
+    command.add_argument("--overwrite", action="store_true",
+                         help="replace the run that the folder holds already")
+    _limit(command)
+    command.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu")
+
+
+def _evaluate(command: argparse.ArgumentParser) -> None:
+    _folder(command)
+    _data(command)
+    _limit(command)
+    command.add_argument("--confusion", metavar="FILE",
+                         help="draw into this PNG which classes are taken for which")
+
+
+def _predict(command: argparse.ArgumentParser) -> None:
+    _folder(command)
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG and the like")
+
+
+def _summary(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", help="an experiment; `minidl list` shows them")
+
+
+def _folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="DIR", help="folder that a training wrote")
+
+
+def _data(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data", metavar="DIR",
+                         help="folder that holds the data set; downloaded by default")
+
+
+def _limit(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--limit", type=positive, metavar="N",
+                         help="use the first N samples only, for a quick try")
+
+
+_OPTIONS = {"demo": _demo, "train": _train, "evaluate": _evaluate, "predict": _predict,
+            "summary": _summary}
+
+
+# ---- types ---------------------------------------------------------------------------------
+
+
+def natural(text: str) -> int:
+    """Return a whole number of at least 0."""
+    return _whole(text, 0)
+
+
+def positive(text: str) -> int:
+    """Return a whole number of at least 1."""
+    return _whole(text, 1)
+
+
+def _whole(text: str, lowest: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = lowest - 1
+    if value < lowest:
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, expected a whole number of at least {lowest}")
+    return value
+
+
+def positive_number(text: str) -> float:
+    """Return a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
+    return value

@@ -1,0 +1,40 @@
+"""`minidl train`: an experiment from its recipe to its report."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import config, recipes
+from ..autograd.tensor import Tensor
+from ..recipes.run import Result, run
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train an experiment, write into its folder, and say how well it did."""
+    recipe = recipes.get(arguments.name)
+    Tensor(0.0).to(arguments.device)
+    out = arguments.out or f"runs/{recipe.name}"
+    print(f"{recipe.name} ({recipe.source}) on {recipe.data.name}, {config.num_threads()} threads")
+    resume = True if arguments.resume == "" else arguments.resume or False
+    result = run(recipe, out, resume=resume, overwrite=arguments.overwrite,
+                 epochs=arguments.epochs, batch_size=arguments.batch_size,
+                 learning_rate=arguments.lr, seed=arguments.seed, data=arguments.data,
+                 limit=arguments.limit)
+    if not result.report:
+        return interrupted(recipe.name, out)
+    print(f"{sentence(result)}\nModel, history and report are in {out}.")
+    return 0
+
+
+def interrupted(name: str, out: str) -> int:
+    """Say how to go on after Ctrl+C, and return the exit status for it."""
+    print(f"Go on with: minidl train {name} --out {out} --resume")
+    return 130
+
+
+def sentence(result: Result) -> str:
+    """Return the result in a sentence."""
+    report = result.report
+    return (f"Test accuracy {report['test']['accuracy']:.4f}, loss {report['test']['loss']:.4f}; "
+            f"{report['parameters']:,} parameters; {report['epochs']} epochs in "
+            f"{report['seconds']:.1f} s ({report['images_per_second']:,.0f} images/s).")

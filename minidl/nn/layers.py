@@ -1,0 +1,54 @@
+"""All layers and models by their Keras names."""
+
+from .conv import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, DepthwiseConv2D
+from .core import (
+    ELU,
+    Activation,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    Identity,
+    Lambda,
+    LeakyReLU,
+    Permute,
+    ReLU,
+    Rescaling,
+    Reshape,
+    Softmax,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
+from .graph import Input, InputLayer, Model
+from .merge import Add, Arithmetic, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from .module import Module
+from .normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    LocalResponseNormalization,
+)
+from .pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
+from .sequential import Sequential
+
+__all__ = [
+    "ELU", "Activation", "Add", "Arithmetic", "Average", "AveragePooling1D", "AveragePooling2D",
+    "BatchNormalization", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose",
+    "Dense", "DepthwiseConv2D", "Dropout", "Embedding", "Flatten", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GroupNormalization",
+    "Identity", "Input", "InputLayer", "Lambda", "LayerNormalization", "LeakyReLU",
+    "LocalResponseNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Model",
+    "Module", "Multiply", "Permute", "ReLU", "Rescaling", "Reshape", "Sequential", "Softmax",
+    "SpatialDropout1D", "SpatialDropout2D", "Subtract", "ZeroPadding1D", "ZeroPadding2D",
+]

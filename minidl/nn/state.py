@@ -1,0 +1,79 @@
+"""The values of a module's weights: finding, copying, loading and converting them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ..autograd.tensor import Tensor
+from ..errors import CheckpointError, DTypeError
+from ..spec import FLOATS
+
+if TYPE_CHECKING:
+    from .holder import Holder
+
+T = TypeVar("T", bound=Tensor)
+
+
+def named_tensors(module: Holder, kind: type[T]) -> dict[str, T]:
+    """Return all tensors of a class by path, each once."""
+    from .holder import parts_of
+    found: dict[str, T] = {}
+    seen: set[int] = set()
+    for path, part in module.named_modules().items():
+        for name, tensor in parts_of(vars(part)):
+            if isinstance(tensor, kind) and id(tensor) not in seen:
+                seen.add(id(tensor))
+                found[f"{path}/{name}" if path else name] = tensor
+    return found
+
+
+def _all(module: Holder) -> dict[str, Tensor]:
+    return {**module.named_parameters(), **module.named_buffers()}
+
+
+def state_dict(module: Holder) -> dict[str, np.ndarray]:
+    """Return copies of all parameters and buffers by path."""
+    return {path: tensor.data.copy() for path, tensor in _all(module).items()}
+
+
+def load_state_dict(module: Holder, mapping: Mapping[str, Any], strict: bool = True) -> None:
+    """Write arrays into the parameters and buffers; see `Module.load_state_dict`."""
+    here = _all(module)
+    arrays = {path: np.asarray(mapping[path]) for path in here if path in mapping}
+    problems = [f"{path} has shape {a.shape}, the model's has {here[path].shape}"
+                for path, a in arrays.items() if a.shape != here[path].shape]
+    if strict:
+        problems += _names("missing", set(here) - set(mapping))
+        problems += _names("unexpected", set(mapping) - set(here))
+    if problems:
+        raise CheckpointError("load_state_dict", "the weights do not fit: " + "; ".join(problems),
+                              "", _remedy(module))
+    for path, array in arrays.items():
+        here[path].assign(array)
+
+
+def _names(word: str, names: set[str]) -> list[str]:
+    return [f"{word} {', '.join(sorted(names))}"] if names else []
+
+
+def _remedy(module: Holder) -> str:
+    unbuilt = [path or "the model" for path, m in module.named_modules().items() if not m.built]
+    if unbuilt:
+        return f"No weights yet in {', '.join(unbuilt[:3])}; call the model once, or give an Input."
+    return "Load into the same architecture, or give strict=False to pass over names."
+
+
+def convert(module: Holder, dtype: np.dtype) -> None:
+    """Convert all weights of a module to another floating type."""
+    if dtype not in FLOATS:
+        raise DTypeError("astype", f"got {dtype}", "expected float32 or float64", "Choose one.")
+    for inner in module.modules():
+        inner.dtype = dtype.name
+    for tensor in _all(module).values():
+        if tensor.dtype.kind == "f":
+            tensor.data = tensor.data.astype(dtype)
+            tensor.storage.version += 1
+            tensor.grad = None

@@ -1,0 +1,99 @@
+"""What an optimizer remembers of each parameter, and how that is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from ..errors import CheckpointError
+from ..spec import spec_of
+
+AVERAGE, TOTAL = "average", "total"  # names beside the slots in a saved state
+
+
+class State:
+    """Arrays by the parameter's position in the list that `step` gets.
+
+    Attributes:
+        names: the slots of the update op.
+        slots: per parameter its arrays in the order of `names`.
+        averages: moving averages of the parameters.
+        totals: sums of the gradients that wait for an update.
+        pending: number of calls of `step` that wait for it.
+        swapped: whether parameters and averages have changed places.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.slots: dict[int, list[np.ndarray]] = {}
+        self.averages: dict[int, np.ndarray] = {}
+        self.totals: dict[int, np.ndarray] = {}
+        self.pending = 0
+        self.swapped = False
+
+    def of(self, parameters: Mapping[int, np.ndarray], initial: Callable[[str], float]
+           ) -> list[np.ndarray]:
+        """Return the slots of these parameters, slot by slot; new ones start from `initial`."""
+        for at, p in parameters.items():
+            if at not in self.slots:
+                self.slots[at] = [np.full(p.shape, initial(n), p.dtype) for n in self.names]
+        return [self.slots[at][k] for k in range(len(self.names)) for at in parameters]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all arrays by "position/name"."""
+        found = {f"{at}/{name}": array for at, slots in self.slots.items()
+                 for name, array in zip(self.names, slots, strict=True)}
+        found |= {f"{at}/{AVERAGE}": array for at, array in self.averages.items()}
+        return found | {f"{at}/{TOTAL}": array for at, array in self.totals.items()}
+
+    def check(self, parameters: Sequence[np.ndarray]) -> None:
+        """Raise unless every array is like the parameter of its position."""
+        for key, array in self.arrays().items():
+            at = int(key.split("/")[0])
+            like = f"there are {len(parameters)} parameters"
+            if at < len(parameters):
+                like = f"parameter {at} is {spec_of(parameters[at])}"
+            if at >= len(parameters) or spec_of(parameters[at]) != spec_of(array):
+                raise CheckpointError("optimizer state", f'"{key}" is {spec_of(array)}', like,
+                                      "It was saved for another model.")
+
+    def to_dict(self) -> dict[str, np.ndarray]:
+        """Return copies of everything as named arrays."""
+        counts = {"pending": np.array(self.pending), "swapped": np.array(self.swapped)}
+        return counts | {key: array.copy() for key, array in self.arrays().items()}
+
+    @classmethod
+    def from_dict(cls, where: str, given: Mapping[str, np.ndarray], names: Sequence[str]) -> State:
+        """Return the state that `to_dict` described, with arrays of its own.
+
+        Raises:
+            CheckpointError: a name is unknown, or a parameter lacks one of its slots.
+        """
+        state = cls(names)
+        found: dict[str, dict[int, np.ndarray]] = {n: {} for n in (*names, AVERAGE, TOTAL)}
+        for key, array in given.items():
+            at, _, kind = key.partition("/")
+            if kind in found and at.isdecimal():
+                found[kind][int(at)] = np.array(array, order="C")
+            elif key not in ("pending", "swapped"):
+                raise CheckpointError(where, f'got "{key}" in a state',
+                                      f"its slots are {', '.join(names) or 'none'}",
+                                      "It was saved by another optimizer, or by other settings.")
+        state.pending = int(given.get("pending", 0))
+        state.swapped = bool(given.get("swapped", False))
+        state.averages, state.totals = found.pop(AVERAGE), found.pop(TOTAL)
+        state.slots = _by_parameter(where, found)
+        return state
+
+
+def _by_parameter(where: str, found: Mapping[str, Mapping[int, np.ndarray]]
+                  ) -> dict[int, list[np.ndarray]]:
+    places = sorted({at for arrays in found.values() for at in arrays})
+    for name, arrays in found.items():
+        for at in places:
+            if at not in arrays:
+                raise CheckpointError(where, f'got no "{at}/{name}" in a state',
+                                      f"expected {', '.join(found)} of every parameter",
+                                      "The state is not complete.")
+    return {at: [arrays[at] for arrays in found.values()] for at in places}

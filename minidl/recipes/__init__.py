@@ -1,0 +1,50 @@
+"""Named experiments: each a short file that says everything about one training."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError
+from .recipe import Data, Recipe
+
+__all__ = ["Data", "Recipe", "get", "names", "results"]
+
+_NAMES = ("demo", "lecture_mnist", "lecture_mnist_wide", "mnist_convnet")
+
+
+def names() -> list[str]:
+    """Return the names of all experiments.
+
+    >>> names()
+    ['demo', 'lecture_mnist', 'lecture_mnist_wide', 'mnist_convnet']
+    """
+    return list(_NAMES)
+
+
+def get(name: str) -> Recipe:
+    """Return the experiment of this name.
+
+    Raises:
+        ArgumentError: there is none; the nearest name is suggested.
+
+    >>> get("mnist_convnet").epochs
+    5
+    """
+    if name not in _NAMES:
+        near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.5)
+        raise ArgumentError("recipe", f"got {name!r}", f"expected one of {', '.join(_NAMES)}",
+                            f"Did you mean {near[0]}?" if near else "See `minidl list`")
+    return importlib.import_module(f".{name}", __package__).RECIPE
+
+
+def results() -> dict[str, dict[str, Any]]:
+    """Return what was measured, by name of the experiment; the keys are those of a report's test.
+
+    >>> sorted(set(results()) - set(names()))
+    []
+    """
+    return json.loads((Path(__file__).parent / "results.json").read_text("utf-8"))

@@ -1,0 +1,140 @@
+"""The folder of a run: what `train` writes, and what `evaluate`, `predict` and `--resume` read.
+
+run.json           the settings, written first
+checkpoints/       everything that an exact continuation needs
+history.json/.png  figures of every epoch
+model.safetensors  the trained model, with model.json beside it
+report.json        the result, written last
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, DataError
+
+WRITTEN = ("run.json", "checkpoints", "history.json", "history.png", "model.safetensors",
+           "model.json", "report.json")
+
+
+class RunFolder:
+    """Paths and small files of a run.
+
+    Args:
+        path: the folder; it need not exist.
+
+    >>> RunFolder("runs/demo").model.name
+    'model.safetensors'
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model.safetensors"
+
+    def prepare(self) -> None:
+        """Make the folder, and see that it can be written.
+
+        Raises:
+            CheckpointError: there is a file in the way, or no permission, or no room.
+        """
+        probe = self.path / ".probe"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"\0" * 4096)
+            probe.unlink()
+        except OSError as error:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
+            raise CheckpointError(str(self.path), _obstacle(self.path, error),
+                                  "expected a folder that can be written",
+                                  "Name another one with --out") from error
+
+    def begun(self) -> bool:
+        """Say whether a run was written here, finished or not."""
+        return any((self.path / name).exists() for name in WRITTEN)
+
+    def clear(self) -> None:
+        """Remove what an earlier run wrote; other files stay."""
+        for name in WRITTEN:
+            place = self.path / name
+            if place.is_dir():
+                shutil.rmtree(place)
+            else:
+                place.unlink(missing_ok=True)
+
+    # ---- small files ----
+
+    def write(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Write a JSON file; one of this name is replaced once the new one is complete.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        return write_json(self.path / name, content)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the run was started with.
+
+        Raises:
+            DataError: there is no such folder, or no run was written into it.
+        """
+        if not self.path.is_dir():
+            raise DataError(str(self.path), "there is no such folder",
+                            "expected one that `minidl train` wrote", "Check the path.")
+        return self._read("run.json", "No run was written here; `minidl demo` makes runs/demo")
+
+    def need_model(self) -> Path:
+        """Return the file of the trained model.
+
+        Raises:
+            DataError: there is none, or not yet.
+        """
+        name = self.settings().get("name")
+        if not self.model.is_file():
+            go_on = f"minidl train {name} --out {self.path} --resume"
+            raise DataError(str(self.path), "holds no trained model (model.safetensors)",
+                            "expected a run that was trained to its end", f"Go on with: {go_on}")
+        return self.model
+
+    def _read(self, name: str, remedy: str) -> dict[str, Any]:
+        file = self.path / name
+        try:
+            return dict(json.loads(file.read_text("utf-8")))
+        except FileNotFoundError:
+            raise DataError(str(self.path), f"holds no {name}",
+                            "expected a folder that `minidl train` wrote", remedy) from None
+        except (ValueError, TypeError) as error:
+            raise DataError(str(file), f"is damaged ({error})", "expected JSON",
+                            "Train again") from error
+
+
+def _obstacle(path: Path, error: OSError) -> str:
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            return "is a file" if place == path else f"{place} is a file"
+    return f"cannot be written: {error.strerror}"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write a dict as JSON; a file of this name is replaced once the new one is complete.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.tmp")
+    try:
+        part.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise CheckpointError(str(path), f"cannot be written: {error.strerror}", "",
+                              "Make room there, or name another folder") from error
+    return path

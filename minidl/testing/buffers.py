@@ -1,0 +1,84 @@
+"""Buffers that show what a kernel does wrong: contents not written, bytes written outside.
+
+Also finer ranges, so that small arrays are cut among threads as large ones are.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from .. import dispatch
+from ..backend import memory
+
+GUARD = 64        # bytes on either side of a buffer
+PATTERN = 0xA5
+NAN = 0xFF        # as every byte of a float it makes a NaN
+
+
+class Buffers:
+    """The buffers handed out inside `guarded_buffers`."""
+
+    def __init__(self, fill: int) -> None:
+        self._fill = fill
+        self._whole: list[tuple[np.ndarray, int, int]] = []
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Return an array between two guards, every byte of it the fill."""
+        size = math.prod(shape) * dtype.itemsize
+        whole = np.full(size + 3 * GUARD, PATTERN, np.uint8)
+        start = GUARD + -(whole.ctypes.data + GUARD) % GUARD
+        whole[start:start + size] = self._fill
+        self._whole.append((whole, start, start + size))
+        return np.ndarray(shape, dtype, buffer=whole, offset=start)
+
+    def damaged(self) -> int:
+        """Return how many buffers were written to outside their bounds."""
+        return sum(bool(np.any(whole[:start] != PATTERN) or np.any(whole[stop:] != PATTERN))
+                   for whole, start, stop in self._whole)
+
+
+@contextmanager
+def guarded_buffers(fill: int = NAN) -> Iterator[Buffers]:
+    """Let every op inside the block compute into buffers full of one byte, between guards."""
+    buffers = Buffers(fill)
+    before = memory.pool.empty
+    memory.pool.empty = buffers.empty  # type: ignore[method-assign]
+    try:
+        yield buffers
+    finally:
+        memory.pool.empty = before  # type: ignore[method-assign]
+
+
+@contextmanager
+def fine_ranges(parts: int = 5) -> Iterator[None]:
+    """Cut every range inside the block into `parts` at least, as far as it goes."""
+    from ..backend import cpu
+    ranges, run_slots = cpu.ranges, cpu.run_slots
+
+    def finer(total: int, grain: int) -> list[tuple[int, int]]:
+        return ranges(total, max(1, min(grain, total // parts)))
+
+    def run_finer(function: Callable[[int, int], object], total: int, grain: int) -> None:
+        run_slots(lambda start, stop, slot: function(start, stop), finer(total, grain))
+
+    changes = {"ranges": (ranges, finer), "run_ranges": (cpu.run_ranges, run_finer),
+               "POINTWISE_GRAIN": (cpu.POINTWISE_GRAIN, 1)}
+    _replace(changes)
+    try:
+        yield
+    finally:
+        _replace({name: (new, old) for name, (old, new) in changes.items()})
+
+
+def _replace(changes: Mapping[str, tuple[object, object]]) -> None:
+    """Put new objects in the place of old ones in every module of the engine that holds them."""
+    for name, module in list(sys.modules.items()):
+        for attribute, (old, new) in changes.items():
+            if name.startswith("minidl.") and getattr(module, attribute, None) is old:
+                setattr(module, attribute, new)
+    dispatch._plans.clear()  # they hold workspace that was cut by the ranges

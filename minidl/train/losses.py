@@ -1,0 +1,269 @@
+"""Losses by their Keras names: what each sample costs, `loss(y_true, y_pred) -> (N,)`.
+
+Where a sample has several positions, (N, L, classes) say, its loss is their mean. Losses of
+probabilities go back to the logits when softmax or sigmoid just made the probabilities: the same
+value, but exact for confident wrong answers too, where log(p) has lost its digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..autograd import functional as F  # noqa: N812 (its usual short name)
+from ..autograd.tensor import Tensor, TensorLike, as_tensor
+from ..errors import ArgumentError, ShapeError
+
+EPSILON = 1e-7  # probabilities are kept this far from 0 and 1
+
+
+class Loss:
+    """Base of the losses; a subclass gives `values`.
+
+    >>> MeanSquaredError()(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).numpy()
+    array([2.])
+    """
+
+    name = "loss"
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the loss of every sample, or of every position in every sample."""
+        raise NotImplementedError
+
+    def __call__(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
+        """Return the loss of each sample (N,)."""
+        values = self.values(as_tensor(y_true), as_tensor(y_pred))
+        return values if values.ndim < 2 else F.mean(values, axis=tuple(range(1, values.ndim)))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `get` needs to make this loss again."""
+        return {"name": self.name, **vars(self)}
+
+
+# ---- classification ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CategoricalCrossentropy(Loss):
+    """Cross-entropy of one-hot labels: - sum over classes of t log p.
+
+    Labels are probabilities (N, ..., classes), such as one-hot rows.
+
+    Args:
+        from_logits: the model gives logits, not probabilities.
+        label_smoothing: s in (1 - s) t + s / classes (Szegedy et al. 2016).
+    """
+
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+    name = "categorical_crossentropy"
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the cross-entropy (N, ...)."""
+        if y_true.shape != y_pred.shape:
+            raise ShapeError(self.name, f"got labels of shape {y_true.shape}",
+                             f"the model gives {y_pred.shape}, so it expects one-hot labels of "
+                             "that shape",
+                             "For integer labels use sparse_categorical_crossentropy.")
+        logits = y_pred if self.from_logits else logits_of(y_pred, "softmax")
+        if logits is not None:
+            return F.cross_entropy(logits, F.astype(y_true, logits.dtype), self.label_smoothing)
+        log_p, target = _log_probabilities(y_pred), F.astype(y_true, y_pred.dtype)
+        smooth = self.label_smoothing
+        if smooth:
+            target = target * (1 - smooth) + smooth / y_pred.shape[-1]
+        return F.negative(F.sum(target * log_p, axis=-1))
+
+
+@dataclass(frozen=True)
+class SparseCategoricalCrossentropy(Loss):
+    """Cross-entropy of integer labels (N, ...): - log p[label].
+
+    Args:
+        from_logits: the model gives logits, not probabilities.
+        label_smoothing: as in `CategoricalCrossentropy`.
+    """
+
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+    name = "sparse_categorical_crossentropy"
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the cross-entropy (N, ...)."""
+        labels = _integer_labels(self.name, y_true, y_pred)
+        logits = y_pred if self.from_logits else logits_of(y_pred, "softmax")
+        if logits is not None:
+            return F.cross_entropy(logits, labels, self.label_smoothing)
+        log_p, smooth = _log_probabilities(y_pred), self.label_smoothing
+        picked = F.nll(log_p, labels)
+        return picked * (1 - smooth) - F.mean(log_p, axis=-1) * smooth if smooth else picked
+
+
+@dataclass(frozen=True)
+class NLL(Loss):
+    """Negative log-likelihood of integer labels (N, ...) for log-probabilities: - logp[label]."""
+
+    name = "nll"
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return minus the log-probability of each label (N, ...)."""
+        return F.nll(y_pred, _integer_labels(self.name, y_true, y_pred))
+
+
+@dataclass(frozen=True)
+class BinaryCrossentropy(Loss):
+    """Binary cross-entropy: - t log p - (1 - t) log(1 - p), mean over the outputs of a sample.
+
+    Args:
+        from_logits: the model gives logits, not probabilities.
+        label_smoothing: s in (1 - s) t + s / 2.
+    """
+
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+    name = "binary_crossentropy"
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the binary cross-entropy of every output."""
+        target = F.astype(_same_shape(self.name, y_true, y_pred), y_pred.dtype)
+        _check_range(self.name, target)
+        if self.label_smoothing:
+            target = target * (1 - self.label_smoothing) + self.label_smoothing / 2
+        logits = y_pred if self.from_logits else logits_of(y_pred, "sigmoid")
+        if logits is not None:
+            return F.binary_cross_entropy_with_logits(logits, target)
+        return F.binary_cross_entropy(y_pred, target, EPSILON)
+
+
+# ---- regression ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """(t - y)^2, mean over the outputs of a sample."""
+
+    name = "mse"
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the squared error of every output."""
+        target = _same_shape(self.name, y_true, y_pred)
+        return F.mse(y_pred, F.astype(target, y_pred.dtype))
+
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(Loss):
+    """|t - y|, mean over the outputs of a sample."""
+
+    name = "mae"
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the absolute error of every output."""
+        target = _same_shape(self.name, y_true, y_pred)
+        return F.abs(y_pred - F.astype(target, y_pred.dtype))
+
+
+class FunctionLoss(Loss):
+    """A user's own `function(y_true, y_pred) -> Tensor` with one value per sample or position."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.function = function
+        self.name = getattr(function, "__name__", type(function).__name__)
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return what the function returns."""
+        values, count = self.function(y_true, y_pred), len(y_pred)
+        if not isinstance(values, Tensor) or values.shape[:1] != (count,):
+            raise ShapeError(f"loss {self.name}", f"returned {values!r}",
+                             f"expected a tensor with one loss for each of {count} samples",
+                             "Leave the mean over the batch to fit.")
+        return values
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the name, which `get` looks up in custom_objects."""
+        return {"name": self.name}
+
+
+# ---- by name -------------------------------------------------------------------------------
+
+_CLASSES: tuple[type[Loss], ...] = (CategoricalCrossentropy, SparseCategoricalCrossentropy,
+                                    BinaryCrossentropy, NLL, MeanSquaredError, MeanAbsoluteError)
+NAMES: dict[str, type[Loss]] = {c.name: c for c in _CLASSES} | {
+    "mean_squared_error": MeanSquaredError, "mean_absolute_error": MeanAbsoluteError}
+
+
+def get(loss: str | Loss | Callable | Mapping[str, Any],
+        custom_objects: Mapping[str, Callable] | None = None) -> Loss:
+    """Return a loss from its name, its config, a function, or itself.
+
+    Raises:
+        ArgumentError: there is no loss of that name; the text lists those that exist.
+
+    >>> get("sparse_categorical_crossentropy")
+    SparseCategoricalCrossentropy(from_logits=False, label_smoothing=0.0)
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if callable(loss):
+        return FunctionLoss(loss)
+    config = {"name": loss} if isinstance(loss, str) else dict(loss)
+    name = config.pop("name")
+    if name in (custom_objects or {}):
+        return get(custom_objects[name])  # type: ignore[index]
+    if name not in NAMES:
+        raise ArgumentError("loss", f"got {name!r}", f"there are {', '.join(sorted(NAMES))}",
+                            "Or give a function (y_true, y_pred) -> loss of each sample.")
+    return NAMES[name](**config)
+
+
+# ---- shapes and logits ---------------------------------------------------------------------
+
+
+def logits_of(y_pred: Tensor, activation: str) -> Tensor | None:
+    """Return what `activation` was applied to if that is how a recorded tensor was made."""
+    node = y_pred.node
+    return node.parents.get(0) if node is not None and node.op.name == activation else None
+
+
+def _log_probabilities(p: Tensor) -> Tensor:
+    """Return log p of probabilities that need not quite add up to 1."""
+    p = p / F.sum(p, axis=-1, keepdims=True)
+    return F.log(F.clip(p, EPSILON, 1 - EPSILON))
+
+
+def _integer_labels(name: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """Return labels of shape (N, ...) for predictions (N, ..., classes); (N, ..., 1) will do."""
+    wanted = y_pred.shape[:-1]
+    if y_true.shape == (*wanted, 1):
+        y_true = F.reshape(y_true, wanted)
+    if y_true.shape != wanted:
+        raise ShapeError(name, f"got labels of shape {y_true.shape}",
+                         f"the model gives {y_pred.shape}, so it expects integer labels {wanted}",
+                         "For one-hot labels use categorical_crossentropy.")
+    return F.astype(y_true, np.int64) if _whole(y_true.data) else y_true
+
+
+def _whole(labels: np.ndarray) -> bool:
+    """Say whether floats, such as labels read from a CSV file, are class numbers."""
+    return labels.dtype.kind == "f" and bool(np.all(np.mod(labels, 1) == 0))
+
+
+def _same_shape(name: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """Return the targets in the shape of the predictions; (N,) stands for (N, 1) and back."""
+    if y_true.shape == y_pred.shape:
+        return y_true
+    if (*y_true.shape, 1) == y_pred.shape or y_true.shape == (*y_pred.shape, 1):
+        return F.reshape(y_true, y_pred.shape)
+    raise ShapeError(name, f"got labels of shape {y_true.shape}",
+                     f"the model gives {y_pred.shape}, so it expects labels of that shape",
+                     "Change the labels, the last layer or the loss.")
+
+
+def _check_range(name: str, target: Tensor) -> None:
+    """Raise unless the targets are probabilities; not-a-number passes, as in every loss."""
+    low, high = (target.data.min(), target.data.max()) if target.size else (0.0, 1.0)
+    if low < 0 or high > 1:
+        raise ArgumentError(name, f"got labels from {low:g} to {high:g}", "expected 0 to 1",
+                            "For more than two classes use sparse_categorical_crossentropy.")

@@ -1,0 +1,182 @@
+"""One step: forward, loss, backward, update; and the running means of loss and metrics."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import config
+from ..autograd import functional as F  # noqa: N812 (its usual short name)
+from ..autograd.parameter import Parameter
+from ..autograd.tensor import Tensor
+from ..errors import ArgumentError
+from .feed import Batch
+from .losses import Loss
+from .metric import Mean, Metric, State
+
+
+@dataclass
+class Compiled:
+    """What `compile` sets: how a model is trained and judged."""
+
+    optimizer: Any
+    loss: Loss
+    metrics: list[Metric]
+
+
+class Tracker:
+    """Sums of the loss and of metrics over the samples seen so far.
+
+    Args:
+        metrics: counted in; copies are, where `private`.
+    """
+
+    def __init__(self, metrics: Sequence[Metric], private: bool = False) -> None:
+        self.metrics = copy.deepcopy(list(metrics)) if private else list(metrics)
+        self.loss = Mean("loss")
+        self.reset()
+
+    @property
+    def samples(self) -> int:
+        """Number of samples seen."""
+        return self.loss.count
+
+    def reset(self) -> None:
+        """Forget what was seen."""
+        for metric in (self.loss, *self.metrics):
+            metric.reset()
+
+    def update(self, batch: Batch, y_pred: Tensor, loss: float) -> None:
+        """Take a batch and its mean loss into account."""
+        self.loss.add(loss, len(y_pred))
+        for metric in self.metrics:
+            metric.update(batch.y, y_pred.data)  # type: ignore[arg-type]
+
+    def logs(self, prefix: str = "") -> dict[str, float]:
+        """Return the means by name."""
+        named = {}
+        for metric in (self.loss, *self.metrics):
+            value = metric.result()
+            several = value if isinstance(value, dict) else {metric.name: value}
+            named.update({prefix + name: float(v) for name, v in several.items()})
+        return named
+
+    def get_state(self) -> list[State]:
+        """Return the sums so far."""
+        return [metric.get_state() for metric in (self.loss, *self.metrics)]
+
+    def set_state(self, states: Sequence[State]) -> None:
+        """Go on from sums that `get_state` returned."""
+        for metric, state in zip((self.loss, *self.metrics), states, strict=True):
+            metric.set_state(state)
+
+
+# ---- forward -------------------------------------------------------------------------------
+
+
+def inputs_of(x: Any, dtype: np.dtype) -> Any:
+    """Return a batch's inputs as tensors; floating ones are converted to the given type."""
+    if isinstance(x, list):
+        return [inputs_of(part, dtype) for part in x]
+    return Tensor.own(x.astype(dtype, copy=False) if x.dtype.kind == "f" else x)
+
+
+def dtype_of(parameters: Sequence[Parameter]) -> np.dtype:
+    """Return the element type of the weights, float32 where there are none."""
+    return next((p.dtype for p in parameters if p.dtype.kind == "f"), np.dtype("float32"))
+
+
+def build(model: Any, batches: Iterable[Batch]) -> None:
+    """Let a model that makes its weights at the first call make them now, for such batches."""
+    if not getattr(model, "built", True):
+        with mode(model, training=False), config.shapes_only():
+            model(next(iter(batches)).x)
+
+
+def mean_loss(loss: Loss, batch: Batch, y_pred: Tensor) -> Tensor:
+    """Return the sum over the batch of weight times loss, divided by the number of samples."""
+    if batch.y is None:
+        raise ArgumentError("loss", "got a batch without labels", "expected (x, y) from the loader",
+                            "Write DataLoader(x, y).")
+    losses = loss(Tensor.own(batch.y), y_pred)
+    if batch.weight is not None:
+        losses = losses * Tensor.own(batch.weight.astype(losses.dtype, copy=False))
+    return F.mean(losses)
+
+
+def penalty(parameters: Sequence[Parameter]) -> Tensor | None:
+    """Return the sum of the parameters' regularizers, None where there are none."""
+    total: Tensor | None = None
+    for parameter in parameters:
+        if parameter.regularizer is not None:
+            term = parameter.regularizer(parameter)
+            total = term if total is None else total + term
+    return total
+
+
+# ---- steps ---------------------------------------------------------------------------------
+
+
+def train_step(model: Any, how: Compiled, batch: Batch, tracker: Tracker,
+               parameters: Sequence[Parameter]) -> None:
+    """Change the weights by the gradient of a batch's loss, regularizers included."""
+    y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
+    objective, extra = mean_loss(how.loss, batch, y_pred), penalty(parameters)
+    if extra is not None:
+        objective = objective + extra
+    tracker.update(batch, y_pred, objective.item())
+    objective.backward()
+    how.optimizer.step(parameters)
+    how.optimizer.zero_grad(parameters)
+
+
+def judge(model: Any, how: Compiled, batches: Iterable[Batch], tracker: Tracker,
+          stop: Callable[[], bool] = bool) -> None:
+    """Take every sample into account once, for the loss with what the regularizers cost.
+
+    Args:
+        stop: asked after each batch; True ends it early.
+    """
+    tracker.reset()
+    parameters = model.parameters()
+    with mode(model, training=False):
+        extra = penalty(parameters)
+        cost = 0.0 if extra is None else float(extra.item())
+        for batch in batches:
+            y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
+            tracker.update(batch, y_pred, mean_loss(how.loss, batch, y_pred).item() + cost)
+            if stop():
+                return
+
+
+def predict(model: Any, batches: Iterable[Batch]) -> Any:
+    """Return the model's outputs for all samples; a list of arrays where it has several."""
+    parts: list[list[np.ndarray]] = []
+    dtype, several = dtype_of(model.parameters()), False
+    with mode(model, training=False):
+        for batch in batches:
+            y = model(inputs_of(batch.x, dtype))
+            several = isinstance(y, (list, tuple))
+            parts.append([part.data for part in (y if several else [y])])
+    whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return whole if several else whole[0]
+
+
+@contextmanager
+def mode(model: Any, training: bool) -> Iterator[None]:
+    """Let the model be in training, or in use and without recording, inside the block."""
+    before = model.training
+    model.train(training)
+    try:
+        if training:
+            yield
+        else:
+            with config.no_grad():
+                yield
+    finally:
+        model.train(before)
