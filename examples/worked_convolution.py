@@ -48,6 +48,8 @@ check("max pooling, 2x2, stride 2", F.max_pool2d(t, 2)[0, :, :, 0], [[20, 30], [
 check("max pooling, 2x2, stride 1", F.max_pool2d(t, 2, stride=1)[0, :, :, 0],
       [[20, 30, 30], [70, 70, 37], [112, 100, 37]])
 
-# A convolution has few weights because it uses the same ones everywhere.
-conv, dense = 3 * 3 * 1 * 1, (5 * 5) * (3 * 3)
-print(f"weights from 5x5 to 3x3: convolution {conv}, dense layer {dense}")
+# A convolution has few weights, because it uses the same ones at every position.
+conv = dl.Sequential([dl.Input((5, 5, 1)), dl.layers.Conv2D(1, 3, use_bias=False)])
+dense = dl.Sequential([dl.Input((25,)), dl.layers.Dense(9, use_bias=False)])
+weights = [conv.count_parameters(), dense.count_parameters()]
+check("weights from 5x5 to 3x3, convolution and dense layer", weights, [9, 225])

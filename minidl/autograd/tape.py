@@ -27,11 +27,17 @@ _numbers = itertools.count()
 
 
 class Node:
-    """One recorded call: its op, where its inputs came from, and what its gradient rules need."""
+    """One recorded call: its op, where its inputs came from, and what its gradient rules need.
 
-    __slots__ = ("op", "number", "plan", "parents", "saved", "hooks", "released", "place")
+    Attributes:
+        parents: by input, the node that made it or the leaf it is. Tensors between are not kept,
+            so their memory is free as soon as no rule needs it.
+        source: the input tensor itself, where a loss may want it (the logits of a softmax).
+    """
 
-    def __init__(self, call: dispatch.Call, parents: dict[int, Tensor],
+    __slots__ = ("op", "number", "plan", "parents", "saved", "hooks", "released", "place", "source")
+
+    def __init__(self, call: dispatch.Call, parents: dict[int, Node | Tensor],
                  saved: dict[str, Saved | None], place: str) -> None:
         self.op = call.plan.op
         self.number = next(_numbers)
@@ -41,8 +47,9 @@ class Node:
         self.hooks: list[Hook] = []
         self.released = False
         self.place = place
+        self.source: Tensor | None = None
 
-    def gradients(self, gy: np.ndarray) -> list[tuple[Tensor, np.ndarray]]:
+    def gradients(self, gy: np.ndarray) -> list[tuple[Node | Tensor, np.ndarray]]:
         """Return the gradient of every input that needs one."""
         if self.released:
             raise AutogradError(self.place or self.op.name,
@@ -87,12 +94,16 @@ class Node:
 
     def release(self) -> None:
         """Let go of everything saved; memory returns to the pool."""
-        self.saved, self.parents, self.released = {}, {}, True
+        self.saved, self.parents, self.source, self.released = {}, {}, None, True
 
 
 def _spec(plan: dispatch.Plan, need: str, index: int) -> Spec | None:
     """Return the spec of an input named "NAME_spec"; of a variadic one, that at `index`."""
     name = need.removesuffix("_spec")
+    if name not in plan.op.inputs:
+        raise AutogradError(plan.op.name, f"a gradient rule asks for {need!r}", "expected gy, y, an "
+                            "input, a saved array, an attribute, or NAME_spec of an input",
+                            "Correct the argument's name in the rule")
     at = plan.op.inputs.index(name)
     return plan.specs[index if plan.op.variadic and at == len(plan.op.inputs) - 1 else at]
 
@@ -127,10 +138,10 @@ class at_place:
 def record(call: dispatch.Call, inputs: Sequence[Tensor | None],
            storages: Sequence[Storage]) -> Node | None:
     """Return a node for a call if backward will need one; `storages` are those of its outputs."""
-    if not config.grad_enabled():
+    if not config.grad_enabled() or call.plan.out[0].dtype.kind != "f":
         return None
     op = call.plan.op
-    parents = {i: t for i, t in enumerate(inputs)
+    parents = {i: t if t.node is None else t.node for i, t in enumerate(inputs)
                if t is not None and t.requires_grad and op.gradient(i)}
     if not parents:
         return None
@@ -177,13 +188,13 @@ def backward(root: Tensor, gy: np.ndarray, retain_graph: bool = False) -> None:
             for hook in node.hooks:
                 gradient = _hooked(hook, gradient)
             for parent, part in node.gradients(gradient):
-                if parent.node is None:
+                if not isinstance(parent, Node):
                     _accumulate(parent, part, gradient)
-                elif parent.node in pending:
-                    pending[parent.node] = _add(*pending[parent.node], part)
+                elif parent in pending:
+                    pending[parent] = _add(*pending[parent], part)
                 else:
-                    pending[parent.node] = (part, False)
-                    heapq.heappush(heap, (-parent.node.number, parent.node))
+                    pending[parent] = (part, False)
+                    heapq.heappush(heap, (-parent.number, parent))
             if not retain_graph:
                 node.release()
 

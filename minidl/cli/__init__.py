@@ -45,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     module, _, function = COMMANDS[arguments.command][0].partition(":")
     command = getattr(importlib.import_module(f".{module}", __package__), function)
-    return command(arguments) or OK
+    status = command(arguments) or OK
+    sys.stdout.flush()  # so that a closed pipe is noticed here
+    return status
 
 
 def _text(error: BaseException) -> str:

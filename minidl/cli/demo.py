@@ -44,7 +44,7 @@ def _check_free(folder: RunFolder) -> None:
     """Raise where the folder holds a run that is not a demo's."""
     if folder.begun() and folder.settings().get("name") != "demo":
         raise ArgumentError(str(folder.path), "holds a run that is not a demo", "",
-                            "Name another folder with --out")
+                            "Name another folder with --out.")
 
 
 def _verdict(result: Result) -> str:

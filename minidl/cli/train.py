@@ -32,9 +32,18 @@ def interrupted(name: str, out: str) -> int:
     return 130
 
 
+def count(number: int, thing: str) -> str:
+    """Return a number of things.
+
+    >>> count(1, "epoch"), count(2, "epoch")
+    ('1 epoch', '2 epochs')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def sentence(result: Result) -> str:
     """Return the result in a sentence."""
     report = result.report
     return (f"Test accuracy {report['test']['accuracy']:.4f}, loss {report['test']['loss']:.4f}; "
-            f"{report['parameters']:,} parameters; {report['epochs']} epochs in "
+            f"{report['parameters']:,} parameters; {count(report['epochs'], 'epoch')} in "
             f"{report['seconds']:.1f} s ({report['images_per_second']:,.0f} images/s).")

@@ -1,8 +1,9 @@
 """Layers, models made of them, and what belongs to their weights."""
 
 from . import activations, constraints, initializers, layers, regularizers
-from .graph import Input, Model
+from .graph import Input
 from .holder import Buffer
+from .model import Model
 from .module import Module
 from .sequential import Sequential
 from .serialization import custom_objects, deserialize, serialize

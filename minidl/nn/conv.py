@@ -65,11 +65,14 @@ class _Conv(Module):
 
     def kernel_shape(self, channels: int) -> Shape:
         """Return the shape of w for a number of input channels."""
+        self._check_groups(channels)
+        return (*self.kernel_size, channels // self.groups, self.filters)
+
+    def _check_groups(self, channels: int) -> None:
         if channels % self.groups or self.filters % self.groups:
             raise ArgumentError("", f"got groups={self.groups}", f"it must divide {channels} input "
                                 f"and {self.filters} output channels",
                                 "Change groups or the channels.")
-        return (*self.kernel_size, channels // self.groups, self.filters)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return activation(x * w + b)."""
@@ -152,11 +155,12 @@ class _ConvTranspose(_Conv):
 
     def kernel_shape(self, channels: int) -> Shape:
         """Return the shape of w for a number of input channels."""
-        return (*self.kernel_size, self.filters, channels)
+        self._check_groups(channels)
+        return (*self.kernel_size, self.filters // self.groups, channels)
 
 
 class Conv2DTranspose(_ConvTranspose):
-    """The gradient of a convolution as a layer: images (N, H, W, C), w (KH, KW, filters, C)."""
+    """The gradient of a convolution as a layer: images (N, H, W, C), w (KH, KW, F / groups, C)."""
 
     input_axes, layout = 4, "(N, H, W, C)"
 
@@ -164,11 +168,12 @@ class Conv2DTranspose(_ConvTranspose):
         """Return activation(transposed convolution of x, plus b)."""
         return self.activation(F.conv2d_transpose(
             x, self.kernel, self.bias, stride=self.strides, padding=self.padding,
-            output_padding=self.output_padding, dilation=self.dilation_rate))
+            output_padding=self.output_padding, dilation=self.dilation_rate,
+            groups=self.groups))
 
 
 class Conv1DTranspose(_ConvTranspose):
-    """The gradient of a convolution as a layer: sequences (N, L, C), w (K, filters, C)."""
+    """The gradient of a convolution as a layer: sequences (N, L, C), w (K, F / groups, C)."""
 
     input_axes, layout = 3, "(N, L, C)"
 
@@ -176,4 +181,5 @@ class Conv1DTranspose(_ConvTranspose):
         """Return activation(transposed convolution of x, plus b)."""
         return self.activation(F.conv1d_transpose(
             x, self.kernel, self.bias, stride=self.strides[0], padding=self.padding,
-            output_padding=self.output_padding, dilation=self.dilation_rate[0]))
+            output_padding=self.output_padding, dilation=self.dilation_rate[0],
+            groups=self.groups))

@@ -1,4 +1,4 @@
-"""Layers that are no family of their own: dense, dropout, embedding, shape and activation."""
+"""Layers that are no family of their own: dense, embedding, dropout, rescaling, lambda."""
 
 from __future__ import annotations
 
@@ -78,81 +78,6 @@ class Embedding(Module):
         return F.embedding(whole, self.embeddings)
 
 
-# ---- activation ----------------------------------------------------------------------------
-
-
-class Activation(Module):
-    """An activation function by name, as a layer."""
-
-    def __init__(self, activation: Any, **base: Any) -> None:
-        super().__init__(**base)
-        self.activation = activations.get(activation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return activation(x)."""
-        return self.activation(x)
-
-
-class ReLU(Module):
-    """max(x, 0), at most `max_value`; below `threshold`, negative_slope (x - threshold)."""
-
-    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0,
-                 threshold: float = 0.0, **base: Any) -> None:
-        super().__init__(**base)
-        self.max_value, self.negative_slope = max_value, negative_slope
-        self.threshold = threshold
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the rectified values."""
-        y = self._above_threshold(x)
-        return y if self.max_value is None else F.minimum(y, float(self.max_value))
-
-    def _above_threshold(self, x: Tensor) -> Tensor:
-        if self.threshold == 0:
-            return F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)
-        return F.where(x >= self.threshold, x, self.negative_slope * (x - self.threshold))
-
-
-class LeakyReLU(Module):
-    """x where positive, else negative_slope x (Maas et al. 2013)."""
-
-    def __init__(self, negative_slope: float = 0.3, **base: Any) -> None:
-        super().__init__(**base)
-        self.negative_slope = negative_slope
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the rectified values."""
-        return F.leaky_relu(x, self.negative_slope)
-
-
-class ELU(Module):
-    """x where positive, else alpha (exp(x) - 1) (Clevert et al. 2015)."""
-
-    def __init__(self, alpha: float = 1.0, **base: Any) -> None:
-        super().__init__(**base)
-        self.alpha = alpha
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the activated values."""
-        return F.elu(x, self.alpha)
-
-
-class Softmax(Module):
-    """Probabilities along an axis, the last by default."""
-
-    def __init__(self, axis: int = -1, **base: Any) -> None:
-        super().__init__(**base)
-        self.axis = axis
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return exp(x) over its sum along the axis."""
-        if self.axis in (-1, x.ndim - 1):
-            return F.softmax(x)
-        order = [a for a in range(x.ndim) if a != self.axis % x.ndim] + [self.axis % x.ndim]
-        back = sorted(range(x.ndim), key=order.__getitem__)
-        return F.transpose(F.softmax(F.transpose(x, order)), back)
-
-
 # ---- dropout -------------------------------------------------------------------------------
 
 
@@ -190,93 +115,6 @@ class SpatialDropout2D(Dropout):
 
     shared_axes = (1, 2)
     input_axes, layout = 4, "(N, H, W, C)"
-
-
-# ---- shape ---------------------------------------------------------------------------------
-
-
-class Flatten(Module):
-    """All axes but the batch made one."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x (N, -1)."""
-        return F.flatten(x)
-
-
-class Reshape(Module):
-    """The elements of each sample in another shape; one length may be -1."""
-
-    def __init__(self, target_shape: Sequence[int], **base: Any) -> None:
-        super().__init__(**base)
-        self.target_shape = tuple(target_shape)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x (N, *target_shape)."""
-        return F.reshape(x, (x.shape[0], *self.target_shape))
-
-
-class Permute(Module):
-    """The axes in another order, counted from 1; the batch stays first."""
-
-    def __init__(self, dims: Sequence[int], **base: Any) -> None:
-        super().__init__(**base)
-        self.dims = tuple(dims)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x with axis dims[i] at place i + 1."""
-        return F.transpose(x, (0, *self.dims))
-
-
-class Identity(Module):
-    """The input as it is."""
-
-    def forward(self, x: Any) -> Any:
-        """Return x."""
-        return x
-
-
-def _pads(where: str, padding: Any, axes: int) -> tuple[tuple[int, int], ...]:
-    """Return (before, after) per axis from an int, ints or pairs."""
-    several = (padding,) * axes if isinstance(padding, int) else tuple(padding)
-    if len(several) != axes:
-        raise ArgumentError(where, f"got padding={padding!r}",
-                            f"expected an int, or {axes} of ints or (before, after)",
-                            "Change padding.")
-    pairs = [(p, p) if isinstance(p, int) else tuple(p) for p in several]
-    return tuple(tuple_of(where, "padding", p, 2, 0) for p in pairs)  # type: ignore[misc]
-
-
-class ZeroPadding1D(Module):
-    """Zeros before and after sequences (N, L, C)."""
-
-    input_axes, layout = 3, "(N, L, C)"
-
-    def __init__(self, padding: int | Sequence[int] = 1, **base: Any) -> None:
-        super().__init__(**base)
-        pair = padding if isinstance(padding, int) else (tuple(padding),)
-        self.padding = _pads("ZeroPadding1D", pair, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x padded along axis 1."""
-        return F.pad(x, ((0, 0), *self.padding, (0, 0)))
-
-
-class ZeroPadding2D(Module):
-    """Zeros around images (N, H, W, C).
-
-    Args:
-        padding: an int, (rows, columns), or ((top, bottom), (left, right)).
-    """
-
-    input_axes, layout = 4, "(N, H, W, C)"
-
-    def __init__(self, padding: Any = (1, 1), **base: Any) -> None:
-        super().__init__(**base)
-        self.padding = _pads("ZeroPadding2D", padding, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x padded along axes 1 and 2."""
-        return F.pad(x, ((0, 0), *self.padding, (0, 0)))
 
 
 # ---- values --------------------------------------------------------------------------------

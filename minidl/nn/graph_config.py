@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from .configurable import decode, encode, sharing
 from .graph import Input
+from .serialization import serialize_as
 from .symbol import Symbol
 from .tree import leaves, map_tree
 
 if TYPE_CHECKING:
-    from .graph import Model
+    from .model import Model
 
 
 def get_config(model: Model) -> dict[str, Any]:
@@ -30,15 +31,18 @@ def get_config(model: Model) -> dict[str, Any]:
                       "options": map_tree(coded, node.options)})
         for symbol in node.symbols:
             numbers[symbol] = len(numbers)
+    children = model.named_children().items()
     with sharing():
         return {"name": model.name, "trainable": model._trainable, "dtype": model.dtype,
-                "inputs": [_input(symbol) for symbol in model.inputs], "single": model._single,
-                "layers": {name: encode(layer) for name, layer in model.named_children().items()},
+                "inputs": [_input(model, symbol) for symbol in model.inputs],
+                "single": model._single,
+                "layers": {name: serialize_as(layer, name) for name, layer in children},
                 "calls": calls, "outputs": map_tree(coded, model.outputs)}
 
 
-def _input(symbol: Symbol) -> dict[str, Any]:
-    return {"name": symbol.node.name, "shape": list(symbol.shape[1:]), "dtype": symbol.dtype.name}
+def _input(model: Model, symbol: Symbol) -> dict[str, Any]:
+    name = model._names.find(symbol.node.layer)
+    return {"name": name, "shape": list(symbol.shape[1:]), "dtype": symbol.dtype.name}
 
 
 def from_config(cls: type[Model], config: Mapping[str, Any]) -> Any:

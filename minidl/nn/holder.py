@@ -42,8 +42,8 @@ class Holder(Configurable):
 
     def named_children(self) -> dict[str, Module]:
         """Return the modules directly inside, by attribute name ("blocks/0" in a list)."""
-        found: dict[str, Any] = dict(parts_of(vars(self)))
-        return {name: part for name, part in found.items() if isinstance(part, Holder)}
+        kind: Any = Holder  # every holder is a module
+        return {name: part for name, part in parts_of(vars(self)) if isinstance(part, kind)}
 
     def children(self) -> list[Module]:
         """Return the modules directly inside, each once."""

@@ -1,28 +1,19 @@
 """All layers and models by their Keras names."""
 
+from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .conv import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, DepthwiseConv2D
 from .core import (
-    ELU,
-    Activation,
     Dense,
     Dropout,
     Embedding,
-    Flatten,
-    Identity,
     Lambda,
-    LeakyReLU,
-    Permute,
-    ReLU,
     Rescaling,
-    Reshape,
-    Softmax,
     SpatialDropout1D,
     SpatialDropout2D,
-    ZeroPadding1D,
-    ZeroPadding2D,
 )
-from .graph import Input, InputLayer, Model
+from .graph import Input, InputLayer
 from .merge import Add, Arithmetic, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from .model import Model
 from .module import Module
 from .normalization import (
     BatchNormalization,
@@ -40,6 +31,7 @@ from .pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
+from .reshaping import Flatten, Identity, Permute, Reshape, ZeroPadding1D, ZeroPadding2D
 from .sequential import Sequential
 
 __all__ = [

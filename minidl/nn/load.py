@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from .module import Module
 from .serialization import deserialize
 
 
-def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None = None,
+def load_model(path: checkpoint.PathLike, custom_objects: Mapping[str, Any] | None = None,
                compile: bool = True) -> Module:
     """Return a saved model: architecture, weights, and optimizer, loss and metrics.
 
@@ -30,18 +29,15 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, Any] |
     >>> model.predict(images).argmax(axis=-1)  # doctest: +SKIP
     """
     saved = checkpoint.load_tree(path, "model")
+    file = str(checkpoint.file_of(path))
     try:
-        model = deserialize(saved["architecture"], _classes(custom_objects))
+        model = deserialize(saved["architecture"], custom_objects)
         model.load_state_dict(saved["weights"])
         if compile and saved["compiled"] is not None:
             model._restore_compiled(saved["compiled"], custom_objects)
     except KeyError as error:
-        raise CheckpointError(str(checkpoint.file_of(path)), f"has no entry {error}", "",
+        raise CheckpointError(file, f"has no entry {error}", "",
                               "It was saved by another version of minidl.") from error
     except MinidlError as error:
-        raise error.inside(str(checkpoint.file_of(path))) from error
+        raise error.inside(file) from error
     return model
-
-
-def _classes(custom_objects: Mapping[str, Any] | None) -> dict[str, type]:
-    return {name: c for name, c in (custom_objects or {}).items() if isinstance(c, type)}

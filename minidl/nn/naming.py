@@ -29,7 +29,7 @@ class Names:
 
     def __init__(self) -> None:
         self.layers: dict[str, Module] = {}
-        self._names: dict[int, str] = {}
+        self._names: dict[Module, str] = {}
         self._into: Names | None = None
 
     @property
@@ -47,16 +47,16 @@ class Names:
             name = self._other_name(layer, name)
         if layer.name is None:
             layer.name = name
-        self.layers[name], self._names[id(layer)] = layer, name
+        self.layers[name], self._names[layer] = layer, name
         return name
 
     def find(self, layer: Module) -> str | None:
         """Return the name of a layer that is here, else None."""
-        return self._names.get(id(layer))
+        return self._names.get(layer)
 
     def forget(self, layer: Module) -> None:
         """Free the name of a layer."""
-        name = self._names.pop(id(layer), None)
+        name = self._names.pop(layer, None)
         self.layers.pop(name or "", None)
 
     def join(self, other: Names) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .graph import Model
+    from .model import Model
 
 BOX = (2.3, 0.62)    # inches: width and height of a box
 GAP = (0.35, 0.42)   # inches between boxes, between rows

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..errors import ArgumentError, GraphError
 from ..spec import Spec
-from .configurable import encode
-from .graph import Input, InputLayer, Model, check_input, find_layer
+from .configurable import sharing
+from .graph import Input, InputLayer
+from .model import Model, check_input, find_layer
 from .module import Module
 from .naming import Names
 from .symbol import Symbol
@@ -123,9 +124,12 @@ class Sequential(Module):
 
     def get_config(self) -> dict[str, Any]:
         """Return the layers, the input first where it is known, as JSON can hold them."""
+        from .serialization import serialize_as
         first = [self._symbols[0].node.layer] if self._symbols else []
-        return {"layers": encode(first + self.layers, "Sequential"), "name": self.name,
-                "trainable": self._trainable, "dtype": self.dtype}
+        with sharing():
+            layers = [serialize_as(m, self._names.find(m) or m.name) for m in first + self.layers]
+        return {"layers": layers, "name": self.name, "trainable": self._trainable,
+                "dtype": self.dtype}
 
     def __repr__(self) -> str:
         inside = "".join(f"  {layer!r},\n" for layer in self.layers)

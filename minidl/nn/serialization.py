@@ -58,6 +58,14 @@ def serialize(thing: Configurable) -> dict[str, Any]:
     return written
 
 
+def serialize_as(layer: Module, name: str | None) -> dict[str, Any]:
+    """Return a layer as a dict, under the name that it has in the model around it."""
+    written = serialize(layer)
+    if "name" in written.get("config", {}):
+        written["config"]["name"] = name
+    return written
+
+
 def _running() -> bool:
     from .configurable import _shared
     return _shared.get() is not None

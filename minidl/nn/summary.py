@@ -16,8 +16,9 @@ from ..autograd import tape
 from ..autograd.tensor import Tensor
 from ..errors import GraphError
 from ..spec import Spec
-from .graph import LENGTHS, Model
+from .graph import LENGTHS
 from .holder import shapes_only
+from .model import Model
 from .module import Module, stand_in
 from .shapes import map_shapes
 from .tree import leaves, map_tree
@@ -240,5 +241,5 @@ def _nodes(y: Any) -> list[tape.Node]:
         node = pending.pop()
         if node not in found:
             found.add(node)
-            pending += [p.node for p in node.parents.values() if p.node is not None]
+            pending += [p for p in node.parents.values() if isinstance(p, tape.Node)]
     return sorted(found, key=lambda node: node.number)

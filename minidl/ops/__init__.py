@@ -6,6 +6,9 @@ from .conv1d import op as _conv1d  # noqa: F401
 from .conv2d import op as _conv2d  # noqa: F401
 from .conv_transpose import op as _conv_transpose  # noqa: F401
 from .dropout import op as _dropout  # noqa: F401
+from .embedding import op as _embedding  # noqa: F401
+from .layernorm import op as _layernorm  # noqa: F401
+from .lrn import op as _lrn  # noqa: F401
 from .matmul import op as _matmul  # noqa: F401
 from .pool import op as _pool  # noqa: F401
 from .pool import op1d as _pool1d  # noqa: F401

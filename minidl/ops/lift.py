@@ -35,7 +35,7 @@ def lifted(array: np.ndarray, axis: int = 1) -> np.ndarray:
 
 
 def run_lifted(run: Callable, name: str, *arrays: np.ndarray | None, **attrs: Any) -> Any:
-    """Run an image op on arrays that are lifted already, its attributes being those of sequences."""
+    """Run an image op on arrays that are lifted already, with attributes of sequences."""
     return run(name, *arrays, **lifted_attrs(attrs))
 
 

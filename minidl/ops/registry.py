@@ -230,8 +230,7 @@ def jointly(*names: str, rule: Callable[..., Any]) -> dict[str, Rule]:
     >>> sorted(jointly("x", "gamma", rule=lambda run, gy, x, gamma: (gy, x)))
     ['gamma', 'x']
     """
-    shared = Joint(names, rule)
-    return {name: shared for name in names}
+    return dict.fromkeys(names, Joint(names, rule))
 
 
 def _check_rules(op: Op) -> None:

@@ -37,7 +37,7 @@ def get(name: str) -> Recipe:
     if name not in _NAMES:
         near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.5)
         raise ArgumentError("recipe", f"got {name!r}", f"expected one of {', '.join(_NAMES)}",
-                            f"Did you mean {near[0]}?" if near else "See `minidl list`")
+                            f"Did you mean {near[0]}?" if near else "See `minidl list`.")
     return importlib.import_module(f".{name}", __package__).RECIPE
 
 

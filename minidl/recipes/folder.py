@@ -54,7 +54,7 @@ class RunFolder:
                 probe.unlink(missing_ok=True)
             raise CheckpointError(str(self.path), _obstacle(self.path, error),
                                   "expected a folder that can be written",
-                                  "Name another one with --out") from error
+                                  "Name another one with --out.") from error
 
     def begun(self) -> bool:
         """Say whether a run was written here, finished or not."""
@@ -88,7 +88,7 @@ class RunFolder:
         if not self.path.is_dir():
             raise DataError(str(self.path), "there is no such folder",
                             "expected one that `minidl train` wrote", "Check the path.")
-        return self._read("run.json", "No run was written here; `minidl demo` makes runs/demo")
+        return self._read("run.json", "No run was written here; `minidl demo` makes runs/demo.")
 
     def need_model(self) -> Path:
         """Return the file of the trained model.
@@ -112,7 +112,7 @@ class RunFolder:
                             "expected a folder that `minidl train` wrote", remedy) from None
         except (ValueError, TypeError) as error:
             raise DataError(str(file), f"is damaged ({error})", "expected JSON",
-                            "Train again") from error
+                            "Train again.") from error
 
 
 def _obstacle(path: Path, error: OSError) -> str:
@@ -136,5 +136,5 @@ def write_json(path: Path, content: Mapping[str, Any]) -> Path:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise CheckpointError(str(path), f"cannot be written: {error.strerror}", "",
-                              "Make room there, or name another folder") from error
+                              "Make room there, or name another folder.") from error
     return path

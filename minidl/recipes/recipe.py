@@ -134,5 +134,5 @@ def digits(image: Callable[[np.ndarray], np.ndarray],
 def _shipped(folder: Folder) -> tuple[Part, Part]:
     if folder is not None:
         raise ArgumentError("data", f"got {folder}", "the demo has its own digits",
-                            "Leave --data out, or train lecture_mnist")
+                            "Leave --data out, or train lecture_mnist.")
     return datasets.digits.load_data()

@@ -90,7 +90,7 @@ def _settings(recipe: Recipe, folder: RunFolder, resume: bool, overwrite: bool,
     if not resume:
         raise ArgumentError(str(folder.path), "holds a run already", "",
                             "Go on with --resume, start anew with --overwrite, or name another "
-                            "folder with --out")
+                            "folder with --out.")
     before = folder.settings()
     settings = before | settings_of(recipe, **{**before, **{
         key: value for key, value in changes.items() if value is not None}})
@@ -99,7 +99,7 @@ def _settings(recipe: Recipe, folder: RunFolder, resume: bool, overwrite: bool,
         if settings[key] != before.get(key):
             raise ArgumentError(str(folder.path), f"got {key}={settings[key]}",
                                 f"the run to resume has {key}={before.get(key)}",
-                                "Leave it out, or start anew with --overwrite")
+                                "Leave it out, or start anew with --overwrite.")
     return settings
 
 

@@ -7,8 +7,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ..errors import ArgumentError
 from . import resume as resuming
 from .callback import Callback, CallbackList, History, Logs
@@ -116,7 +114,7 @@ class Run:
             self.step += 1
             self.seconds, start = self.seconds + now - start, now
             self.done = self.step
-            self.unit = "images" if np.ndim(batch.x) == 4 else "samples"
+            self.unit = "images" if getattr(batch.x, "ndim", 0) == 4 else "samples"
             self.callbacks("on_batch_end", self.step - 1, self.tracker.logs())
             if self.model.stop_training or self.interruption.asked:
                 return

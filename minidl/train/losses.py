@@ -224,7 +224,7 @@ def get(loss: str | Loss | Callable | Mapping[str, Any],
 def logits_of(y_pred: Tensor, activation: str) -> Tensor | None:
     """Return what `activation` was applied to if that is how a recorded tensor was made."""
     node = y_pred.node
-    return node.parents.get(0) if node is not None and node.op.name == activation else None
+    return node.source if node is not None and node.op.name == activation else None
 
 
 def _log_probabilities(p: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class ProgressBar(Callback):
         self._drawn = now
         head = f"{self._epoch(self.run.epoch)}  {step + 1}/{self.run.steps}"
         self._bar.update(self._task, completed=step + 1, description=head, figures="  ".join(
-            [left(self.run, step + 1), speed(self.run), text_of(logs)]))
+            [left(self.run, step + 1), text_of(logs), speed(self.run)]))
         self._bar.refresh()
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
@@ -70,7 +70,7 @@ class ProgressBar(Callback):
 def _bar() -> Any:
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
-    head = Column(no_wrap=True, min_width=24)
+    head = Column(no_wrap=True, min_width=20)
     figures = Column(no_wrap=True, overflow="ellipsis")  # the end is cut where the screen is narrow
     return Progress(TextColumn("{task.description}", table_column=head),
                     BarColumn(bar_width=12, table_column=Column(min_width=12)),

@@ -89,7 +89,7 @@ def feature_maps(model: Any, image: Any, layers: Sequence[str] | int | None = No
     if layers is None:
         outputs = _changing({name: y for name, y in outputs.items() if y.ndim == 3})
     if not outputs:
-        raise ArgumentError("feature_maps", "no layer gives images (H, W, C)", "", "Name layers")
+        raise ArgumentError("feature_maps", "no layer gives images (H, W, C)", "", "Name layers.")
     panels = {name: mosaic(y, limit) for name, y in outputs.items()}
     return _draw(one_image(image), outputs, panels, title)
 

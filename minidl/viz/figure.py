@@ -100,5 +100,5 @@ def save(figure: Figure, path: Pathish) -> Path:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise MinidlError(str(target), f"cannot be written: {error.strerror}", "",
-                          "Choose another place, or make room there") from error
+                          "Choose another place, or make room there.") from error
     return target

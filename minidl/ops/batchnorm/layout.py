@@ -38,11 +38,6 @@ class Layout(NamedTuple):
         """Number of parts of a sample's rows."""
         return max(1, round(self.rows / max(16, BLOCK // self.width)))
 
-    @property
-    def count(self) -> int:
-        """Number of elements that one mean is taken of."""
-        return self.rows * self.fold * self.channels // self.groups
-
     def sums(self) -> Spec:
         """Return the spec of two sums per part and column."""
         return Spec((self.samples, self.parts, 2, self.width), FLOAT64)

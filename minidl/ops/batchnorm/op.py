@@ -115,9 +115,9 @@ def _reference_group(x: Array, gamma: Array | None, beta: Array | None, groups: 
 def _reference_gradient(gy: Array, x: Array, gamma: Array | None, mean: Array, inv_std: Array,
                         input_gradient: bool, groups: int | None = None) -> tuple[Array, ...]:
     """Return the gradients; x is one sample and every channel a group where groups is None."""
-    samples = (1, -1, x.shape[-1]) if groups is None else (x.shape[0], -1, x.shape[-1])
-    each = [_grouped(a.reshape(samples), groups or x.shape[-1]) for a in (gy, x, _scaled(gy, gamma, None))]
-    g, v, scaled = each
+    shape = (1 if groups is None else x.shape[0], -1, x.shape[-1])
+    g, v, scaled = (_grouped(a.reshape(shape), groups or x.shape[-1])
+                    for a in (gy, x, _scaled(gy, gamma, None)))
     inverse = inv_std.reshape(g.shape[0], 1, -1, 1)
     z = (v - mean.reshape(inverse.shape)) * inverse
     sums = tuple(a.sum(axis=(0, 1)).reshape(-1) for a in (g * z, g))
@@ -164,6 +164,10 @@ def _positive(rng: np.random.Generator) -> Array:
     return rng.random(4) + 0.5
 
 
+def _positive_pairs(rng: np.random.Generator) -> Array:
+    return rng.random((2, 2)) + 0.5
+
+
 def _kernels(name: str, workspace: Callable) -> tuple[Kernel, ...]:
     return (Kernel("default", f"{_CPU}:{name}", workspace=workspace),)
 
@@ -181,7 +185,8 @@ def _bad_calls(*statistics: Any, **attrs: Any) -> tuple[BadCall, ...]:
 
 define("batch_norm", inputs=("x", "gamma", "beta"), optional=("gamma", "beta"), infer=infer_batch,
        reference=_reference_batch, kernels=_kernels("batch_norm", layout.batch_norm_workspace),
-       gradients=jointly("x", "gamma", "beta", rule=_batch_rule), flops=lambda x, *_, **__: 7 * x.size,
+       gradients=jointly("x", "gamma", "beta", rule=_batch_rule),
+       flops=lambda x, *_, **__: 7 * x.size,
        samples=(Sample(((5, 4), (4,), (4,))), Sample(((2, 3, 5, 4), (4,), None), {"epsilon": 0.1}),
                 Sample(((3, 6, 4), None, (4,))), Sample(((7, 3), None, None)),
                 Sample((lambda rng: rng.standard_normal((40, 60, 3)) + 5, (3,), (3,))),
@@ -189,7 +194,8 @@ define("batch_norm", inputs=("x", "gamma", "beta"), optional=("gamma", "beta"), 
        bad_calls=(*_bad_calls(), BadCall(((0, 4), None, None), {}, "nothing to take a mean of")))
 define("batch_norm_gradient", inputs=("gy", "x", "gamma", "mean", "inv_std"), optional=("gamma",),
        infer=lambda gy, x, gamma, mean, inv_std, input_gradient: Inferred(
-           (*((x,) if input_gradient else ()), mean, mean), attrs={"input_gradient": input_gradient}),
+           (*((x,) if input_gradient else ()), mean, mean),
+           attrs={"input_gradient": input_gradient}),
        reference=_reference_gradient, doc="gx, ggamma and gbeta of batch_norm, from shared sums",
        kernels=_kernels("batch_norm_gradient", layout.batch_gradient_workspace),
        flops=lambda gy, *_, input_gradient: (9 if input_gradient else 4) * gy.size,
@@ -225,6 +231,6 @@ define("group_norm_gradient", inputs=("gy", "x", "gamma", "mean", "inv_std"), op
        reference=_reference_gradient, doc="gx, ggamma and gbeta of group_norm, from shared sums",
        kernels=_kernels("group_norm_gradient", layout.group_gradient_workspace),
        flops=lambda gy, *_, input_gradient, **__: (9 if input_gradient else 4) * gy.size,
-       samples=tuple(Sample(((2, 3, 4), (2, 3, 4), gamma, (2, 2), lambda rng: rng.random((2, 2)) + 0.5),
+       samples=tuple(Sample(((2, 3, 4), (2, 3, 4), gamma, (2, 2), _positive_pairs),
                             {"groups": 2, "input_gradient": wanted})
                      for gamma, wanted in (((4,), True), (None, False))))

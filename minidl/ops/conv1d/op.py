@@ -15,9 +15,18 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, ShapeError
-from ...spec import (Pads, Shape, Spec, need_float, need_ndim, padding_pairs, tuple_of,
-                     window_output)
-from ..conv2d import op as _conv2d  # noqa: F401 (its kernels are lifted)
+from ...spec import (
+    Pads,
+    Shape,
+    Spec,
+    need_float,
+    need_ndim,
+    padding_pairs,
+    spec_of,
+    tuple_of,
+    window_output,
+)
+from ..conv2d import op as _conv2d  # noqa: F401 (its kernels do the work)
 from ..lift import lifted, lifted_kernels, run_lifted
 from ..registry import BadCall, Inferred, Sample, define
 
@@ -47,7 +56,8 @@ def infer(x: Spec, w: Spec, b: Spec | None, stride: Length = 1, padding: Any = "
     """Check a convolution and return the shape of its result."""
     check_kernel("conv1d", x, w, b, groups)
     sizes, window = x.shape[1:2], w.shape[:1]
-    step, spread = tuple_of("conv1d", "stride", stride, 1), tuple_of("conv1d", "dilation", dilation, 1)
+    step = tuple_of("conv1d", "stride", stride, 1)
+    spread = tuple_of("conv1d", "dilation", dilation, 1)
     pads = padding_pairs("conv1d", padding, sizes, window, step, spread)
     positions = window_output("conv1d", sizes, window, step, pads, spread)
     return Inferred((Spec((x.shape[0], *positions, w.shape[2]), x.dtype),), attrs={
@@ -57,8 +67,8 @@ def infer(x: Spec, w: Spec, b: Spec | None, stride: Length = 1, padding: Any = "
 def reference(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Length = 1,
               padding: Any = "valid", dilation: Length = 1, groups: int = 1) -> np.ndarray:
     """Add up the contribution of every kernel position."""
-    inferred = infer(*(None if a is None else Spec(a.shape, a.dtype) for a in (x, w, b)),  # type: ignore[arg-type]
-                     stride, padding, dilation, groups)
+    inferred = infer(spec_of(x), spec_of(w), None if b is None else spec_of(b), stride, padding,
+                     dilation, groups)
     (s,), (d,), pads = (inferred.attrs[k] for k in ("stride", "dilation", "padding"))
     padded = np.pad(x, ((0, 0), *pads, (0, 0)))
     y = np.zeros(inferred.out[0].shape)
@@ -71,14 +81,16 @@ def reference(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Length
 
 def _input_rule(run: Callable, gy: np.ndarray, w: np.ndarray, x_spec: Spec, stride: Shape,
                 padding: Pads, dilation: Shape, groups: int) -> np.ndarray:
-    return run_lifted(run, "conv2d_input_gradient", lifted(gy), lifted(w, 0), size=x_spec.shape[1:2],
-                      stride=stride, padding=padding, dilation=dilation, groups=groups)[:, 0]
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return run_lifted(run, "conv2d_input_gradient", lifted(gy), lifted(w, 0),
+                      size=x_spec.shape[1:2], **attrs)[:, 0]
 
 
 def _weight_rule(run: Callable, gy: np.ndarray, x: np.ndarray, w_spec: Spec, stride: Shape,
                  padding: Pads, dilation: Shape, groups: int) -> np.ndarray:
-    return run_lifted(run, "conv2d_weight_gradient", lifted(x), lifted(gy), window=w_spec.shape[:1],
-                      stride=stride, padding=padding, dilation=dilation, groups=groups)[0]
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return run_lifted(run, "conv2d_weight_gradient", lifted(x), lifted(gy),
+                      window=w_spec.shape[:1], **attrs)[0]
 
 
 def _flops(x: Spec, w: Spec, b: Spec | None, **attrs: Any) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 
 from ...errors import ArgumentError, ShapeError
 from ...spec import Pads, Shape, Spec, need_float, need_ndim, padding_pairs, tuple_of
-from ..conv2d import op as _conv2d  # noqa: F401 (its kernels compute this)
+from ..conv2d import op as _conv2d  # noqa: F401 (its kernels do the work)
 from ..lift import lifted, lifted_attrs, lifted_kernels
 from ..registry import BadCall, Inferred, Kernel, Sample, define, get
 
@@ -40,7 +40,7 @@ def _check_kernel(op: str, x: Spec, w: Spec, b: Spec | None, groups: int) -> Non
     if x.shape[-1] != w.shape[-1]:
         raise ShapeError(op, f"got x of shape {x.shape}",
                          f"the kernel is {w.shape}, so it expects {w.shape[-1]} input channels",
-                         "A transposed kernel has the input channels last, the filters before them.")
+                         "In a transposed kernel the input channels come last, after the filters.")
     if groups < 1 or w.shape[-1] % groups:
         raise ArgumentError(op, f"got groups={groups}", f"it must divide {w.shape[-1]} input "
                             "channels", "Change groups or the channels.")
@@ -53,14 +53,13 @@ def _length(size: int, reach: int, stride: int, padding: str | tuple[int, int],
             extra: int | None) -> tuple[int, tuple[int, int]]:
     """Return the length of y along one axis and what is cut off before and after."""
     whole = (size - 1) * stride + reach
+    if isinstance(padding, tuple):
+        return whole - sum(padding) + (extra or 0), padding
     if padding == "valid":
         return whole + (max(stride - reach, 0) if extra is None else extra), (0, 0)
-    if padding == "same":
-        length = size * stride if extra is None else whole - reach + reach % 2 + extra
-        cut = max(whole - length, 0)
-        return length, (cut // 2, cut - cut // 2)
-    before, after = padding
-    return whole - before - after + (extra or 0), (int(before), int(after))
+    length = size * stride if extra is None else whole - reach + reach % 2 + extra
+    cut = max(whole - length, 0)
+    return length, (cut // 2, cut - cut // 2)
 
 
 def infer(op: str, x: Spec, w: Spec, b: Spec | None, stride: Window = 1, padding: Any = "valid",

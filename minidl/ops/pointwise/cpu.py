@@ -49,15 +49,15 @@ def _loop(name: str, formula: str, inputs: tuple[str, ...], attrs: tuple[str, ..
 
 
 class _Typed(ast.NodeTransformer):
-    """Give constants the arrays' type (a bare 0.5 would compute in float64) and index the arrays."""
+    """Give constants the arrays' type (0.5 alone would compute in float64); index the arrays."""
 
     def __init__(self, inputs: tuple[str, ...]) -> None:
         self._inputs = inputs
 
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802 (ast's name)
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return ast.parse(f"T({node.value!r})", mode="eval").body
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 (ast's name)
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.parse(f"{node.id}[i]", mode="eval").body if node.id in self._inputs else node
 
 
@@ -77,7 +77,7 @@ def where(condition: np.ndarray, a: np.ndarray, b: np.ndarray, *, out: np.ndarra
     """Write a where condition holds, else b."""
     def choose(condition: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         np.copyto(out, b)
-        np.copyto(out, a, where=condition.astype(bool, copy=False))
+        np.copyto(out, a, where=condition)
     run_ufunc(choose, (condition, a, b), out)
 
 
@@ -86,16 +86,7 @@ def copy(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, dtype: str 
     run_ufunc(lambda x, out: np.copyto(out, x, casting="unsafe"), (x,), out)
 
 
-def clip(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, low: float | None,
-         high: float | None) -> None:
+def clip(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, low: float, high: float
+         ) -> None:
     """Write x limited to [low, high]."""
     run_ufunc(lambda x, out: np.clip(x, low, high, out=out), (x,), out)
-
-
-def clip_gradient(gy: np.ndarray, x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict,
-                  low: float | None, high: float | None) -> None:
-    """Write gy where x lies within [low, high], else 0."""
-    def part(gy: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
-        inside = np.ones(x.shape, bool) if low is None else x >= low
-        np.multiply(gy, inside if high is None else inside & (x <= high), out=out)
-    run_ufunc(part, (gy, x), out)

@@ -8,12 +8,13 @@ broadcasts its inputs; expressions take inputs of one shape.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ...errors import DTypeError
 from ...spec import Spec, broadcast, need_float
 from ..broadcast import unbroadcast
 from ..registry import BadCall, Inferred, Rule, Sample, define
@@ -46,17 +47,23 @@ def expression(name: str, formula: str, gradients: Mapping[str, str], reference:
     define(name, inputs=inputs, infer=_with_defaults(name, inputs, attrs), reference=reference,
            kernel=_compiled(name, formula, inputs, attrs), doc=f"y = {formula}",
            gradients={x: _rule(name, x, g, inputs, attrs) for x, g in gradients.items()},
-           samples=samples or (Sample(((3, 5),) * len(inputs)), Sample(((2, 3, 40),) * len(inputs))),
+           samples=samples or tuple(Sample((s,) * len(inputs)) for s in ((3, 5), (2, 3, 40))),
            bad_calls=(BadCall((np.zeros(3, int),) * len(inputs), {}, "expected float"),),
            flops=lambda *specs, **_: 4 * specs[0].size)
     for x, g in gradients.items():
-        needed = tuple(n for n in names_in(g) if n not in attrs)
-        define(f"{name}_gradient_{x}", inputs=needed,
-               infer=_with_defaults(f"{name}_gradient_{x}", needed, attrs),
-               reference=_evaluated(g, needed), doc=f"g{x} = {g}",
-               kernel=_compiled(f"{name}_gradient_{x}", g, needed, attrs),
-               samples=(Sample(((3, 5),) * len(needed)),),
-               flops=lambda *specs, **_: 4 * specs[0].size)
+        gradient_op(f"{name}_gradient_{x}", g, [n for n in names_in(g) if n not in attrs], attrs,
+                    doc=f"g{x} = {g}")
+
+
+def gradient_op(name: str, formula: str, inputs: Sequence[str],
+                defaults: Mapping[str, float] | None = None, *, doc: str = "",
+                samples: tuple[Sample, ...] | None = None) -> None:
+    """Define an op by an expression that has no gradient of its own."""
+    names, attrs = tuple(inputs), dict(defaults or {})
+    define(name, inputs=names, infer=_with_defaults(name, names, attrs),
+           reference=_evaluated(formula, names), kernel=_compiled(name, formula, names, attrs),
+           doc=doc or f"gx = {formula}", samples=samples or (Sample(((3, 5),) * len(names)),),
+           flops=lambda *specs, **_: 4 * specs[0].size)
 
 
 def _with_defaults(name: str, inputs: tuple[str, ...], defaults: Mapping[str, float]) -> Callable:
@@ -70,7 +77,8 @@ def _with_defaults(name: str, inputs: tuple[str, ...], defaults: Mapping[str, fl
 
 def _compiled(name: str, formula: str, inputs: tuple[str, ...],
               attrs: Mapping[str, float]) -> Callable:
-    def kernel(*arrays: np.ndarray, out: np.ndarray, saved: dict, work: dict, **values: float) -> None:
+    def kernel(*arrays: np.ndarray, out: np.ndarray, saved: dict, work: dict,
+               **values: float) -> None:
         from .cpu import run_expression
         run_expression(name, formula, inputs, tuple(attrs), arrays, values, out)
     return kernel
@@ -96,7 +104,8 @@ def _evaluated(formula: str, names: tuple[str, ...]) -> Callable:
 
     def reference(*arrays: np.ndarray, **attrs: float) -> np.ndarray:
         def one(*values: float) -> float:
-            return eval(code, {**_NUMPY, "erf": erf}, {**dict(zip(names, values, strict=True)), **attrs})
+            named = dict(zip(names, values, strict=True))
+            return eval(code, {**_NUMPY, "erf": erf}, {**named, **attrs})
         return np.vectorize(one, otypes=[np.float64])(*arrays)
     return reference
 
@@ -121,8 +130,8 @@ expression("leaky_relu", "alpha * x if x < 0 else x", {"x": "gy if x > 0 else al
            lambda x, alpha=0.3: np.where(x > 0, x, alpha * x), defaults={"alpha": 0.3},
            samples=KINKED)
 expression("elu", "alpha * expm1(x) if x < 0 else x", {"x": "gy if x > 0 else gy * (y + alpha)"},
-           lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(x) - 1)), defaults={"alpha": 1.0},
-           samples=KINKED)
+           lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(x) - 1)),
+           defaults={"alpha": 1.0}, samples=KINKED)
 expression("softplus", "max(x, 0) + log1p(exp(-abs(x)))", {"x": "gy / (1 + exp(-x))"},
            lambda x: np.logaddexp(0, x))
 expression("sigmoid", "1 / (1 + exp(-x))", {"x": "gy * y * (1 - y)"},
@@ -160,12 +169,19 @@ def numpy_op(name: str, ufunc: Callable, inputs: str, infer: Callable, *,
         run_ufunc(ufunc, arrays, out)
 
     names = tuple(inputs.split())
+    if infer is _float_broadcast:
+        bad_calls = (*bad_calls, BadCall((np.zeros(3, int),) * len(names), {}, "expected float"))
     define(name, inputs=names, infer=partial(infer, name, names),
            reference=lambda *a: ufunc(*a), kernel=kernel, strided=True,
            gradients=gradients or {}, samples=samples, bad_calls=bad_calls,
            doc=f"y = {name}({', '.join(names)}), inputs broadcast as in NumPy",
            may_overwrite=((0, 0),),
            flops=lambda *specs: int(np.prod(np.broadcast_shapes(*(s.shape for s in specs)))))
+
+
+def _alike(gy: np.ndarray, *inputs: np.ndarray) -> list[np.ndarray]:
+    """Repeat inputs that were broadcast, as expressions take arrays of one shape."""
+    return [np.broadcast_to(x, gy.shape) for x in inputs]
 
 
 def _positive(rng: np.random.Generator) -> np.ndarray:
@@ -193,8 +209,7 @@ numpy_op("square", np.square, "x", _float_broadcast, samples=ONE,
          gradients={"x": lambda run, gy, x: run("multiply", run("add", gy, gy), x)})
 numpy_op("tanh", np.tanh, "x", _float_broadcast, samples=ONE,
          gradients={"x": lambda run, gy, y: run("tanh_gradient", gy, y)})
-numpy_op("tanh_gradient", lambda gy, y, out=None: np.multiply(gy, 1 - y * y, out=out), "gy y",
-         _float_broadcast, samples=(Sample(((3, 4), (3, 4))),))
+gradient_op("tanh_gradient", "gy * (1 - y * y)", ("gy", "y"))
 numpy_op("negative", np.negative, "x", _any_broadcast, samples=ONE,
          gradients={"x": lambda run, gy: run("negative", gy)})
 numpy_op("abs", np.abs, "x", _any_broadcast, samples=KINKED,
@@ -223,30 +238,28 @@ numpy_op("power", np.power, "a b", _float_broadcast, bad_calls=BAD_SHAPES + BAD_
                   Sample((_positive, np.array(3.0)))),
          gradients={
              "a": lambda run, gy, a, b, a_spec: unbroadcast(
-                 run, run("power_gradient_a", gy, a, b), a_spec),
+                 run, run("power_gradient_a", gy, *_alike(gy, a, b)), a_spec),
              "b": lambda run, gy, a, y, b_spec: unbroadcast(
                  run, run("multiply", gy, run("multiply", y, run("log", a))), b_spec)})
-numpy_op("power_gradient_a", lambda gy, a, b, out=None: np.multiply(
-    gy, b * np.power(a, b - 1), out=out), "gy a b", _float_broadcast,
-    samples=(Sample(((3, 4), _positive, (3, 4))),))
+gradient_op("power_gradient_a", "gy * b * a ** (b - 1)", ("gy", "a", "b"),
+            samples=(Sample(((3, 4), _positive, (3, 4))),))
 numpy_op("maximum", np.maximum, "a b", _any_broadcast, bad_calls=BAD_SHAPES,
          samples=(Sample((_apart, _apart)), Sample((_apart, np.array(1.3)))),
          gradients={
              "a": lambda run, gy, a, b, a_spec: unbroadcast(
-                 run, run("larger_gradient", gy, a, b), a_spec),
+                 run, run("larger_gradient", gy, *_alike(gy, a, b)), a_spec),
              "b": lambda run, gy, a, b, b_spec: unbroadcast(
-                 run, run("larger_gradient", gy, b, a), b_spec)})
+                 run, run("larger_gradient", gy, *_alike(gy, b, a)), b_spec)})
 numpy_op("minimum", np.minimum, "a b", _any_broadcast, bad_calls=BAD_SHAPES,
          samples=(Sample((_apart, _apart)), Sample((_apart, np.array(1.3)))),
          gradients={
              "a": lambda run, gy, a, b, a_spec: unbroadcast(
-                 run, run("larger_gradient", gy, b, a), a_spec),
+                 run, run("larger_gradient", gy, *_alike(gy, b, a)), a_spec),
              "b": lambda run, gy, a, b, b_spec: unbroadcast(
-                 run, run("larger_gradient", gy, a, b), b_spec)})
+                 run, run("larger_gradient", gy, *_alike(gy, a, b)), b_spec)})
 # The gradient goes to the larger of two; equal ones share it.
-numpy_op("larger_gradient", lambda gy, a, b, out=None: np.multiply(
-    gy, np.heaviside(a - b, 0.5), out=out), "gy a b", _any_broadcast,
-    samples=(Sample(((3, 4), (3, 4), (3, 4))),))
+gradient_op("larger_gradient", "0 if a < b else (0.5 * gy if a == b else gy)", ("gy", "a", "b"),
+            samples=(Sample(((3, 4), (3, 4), (3, 4))),))
 
 for _name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
     numpy_op(_name, getattr(np, _name), "a b", _bool_broadcast, samples=TWO, bad_calls=BAD_SHAPES)
@@ -254,13 +267,17 @@ numpy_op("logical_and", np.logical_and, "a b", _bool_broadcast, samples=TWO)
 numpy_op("logical_or", np.logical_or, "a b", _bool_broadcast, samples=TWO)
 numpy_op("logical_not", np.logical_not, "a", _bool_broadcast, samples=ONE)
 
-_HALF = {np.dtype(t): np.array(0.5, t) for t in ("float32", "float64")}
+_HALF: dict[np.dtype, np.ndarray] = {
+    np.dtype(t): np.array(0.5, t) for t in ("float32", "float64")}
 
 # ---- choice and conversion -----------------------------------------------------------------
 
 
 def _infer_where(condition: Spec, a: Spec, b: Spec) -> Spec:
     need_float("where", a=a, b=b)
+    if condition.dtype != bool:
+        raise DTypeError("where", f"got a condition of type {condition.dtype}", "expected bool",
+                         "Compare it, such as condition != 0.")
     return Spec(broadcast("where", condition, a, b), a.dtype)
 
 
@@ -291,16 +308,23 @@ define("copy", inputs=("x",), infer=_infer_copy, kernel=f"{__package__}.cpu:copy
        reference=lambda x, dtype=None: x.astype(dtype or x.dtype),
        gradients={"x": _astype_gradient}, doc="y = x, C-contiguous, of type dtype if given",
        samples=(Sample(((3, 4),)), Sample(((3, 4),), {"dtype": "float32"}, wrt=())))
-define("clip", inputs=("x",), kernel=f"{__package__}.cpu:clip", strided=True,
-       infer=lambda x, low=None, high=None: Inferred(
-           (Spec(x.shape, need_float("clip", x=x)),), attrs={"low": low, "high": high}),
+
+
+def _infer_clip(x: Spec, low: float | None = None, high: float | None = None) -> Inferred:
+    need_float("clip", x=x)
+    return Inferred((x,), attrs={"low": -np.inf if low is None else float(low),
+                                 "high": np.inf if high is None else float(high)})
+
+
+define("clip", inputs=("x",), kernel=f"{__package__}.cpu:clip", strided=True, infer=_infer_clip,
        reference=lambda x, low=None, high=None: np.clip(x, low, high),
        doc="y = x limited to [low, high]; outside, the gradient is 0",
-       gradients={"x": lambda run, gy, x, low, high: run("clip_gradient", gy, x, low=low, high=high)},
-       samples=(Sample((_apart,), {"low": 0.5, "high": 2.2}), Sample((_apart,), {"low": 1.2})),
+       flops=lambda x, **_: 2 * x.size,
+       gradients={"x": lambda run, gy, x, low, high: run(
+           "clip_gradient", gy, x, low=low, high=high)},
+       samples=(Sample((_apart,), {"low": 0.5, "high": 2.2}), Sample((_apart,), {"low": 1.2}),
+                Sample((_apart,), {"high": 1.2})),
        bad_calls=(BadCall((np.zeros(3, int),), {"low": 0}, "expected float"),))
-define("clip_gradient", inputs=("gy", "x"), kernel=f"{__package__}.cpu:clip_gradient", strided=True,
-       infer=lambda gy, x, low=None, high=None: Inferred((gy,), attrs={"low": low, "high": high}),
-       reference=lambda gy, x, low=None, high=None: gy * (x == np.clip(x, low, high)),
-       doc="gx = gy where low <= x <= high, else 0",
-       samples=(Sample(((2, 3, 4), _apart), {"low": 0.5, "high": 2.2}),))
+gradient_op("clip_gradient", "gy if low <= x <= high else 0", ("gy", "x"),
+            {"low": -np.inf, "high": np.inf},
+            samples=(Sample(((2, 3, 4), _apart), {"low": 0.5, "high": 2.2}),))

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError
-from ...spec import (Pads, Shape, Spec, need_float, need_ndim, padding_pairs, tuple_of,
-                     window_output)
+from ...spec import Pads, Shape, Spec, need_float, need_ndim, padding_pairs, tuple_of, window_output
 from ..lift import lifted, lifted_kernels, run_lifted
 from ..registry import BadCall, Inferred, Sample, define
-from . import op as _op  # noqa: F401 (its kernels are lifted)
+from . import op as _op  # noqa: F401 (its kernels do the work)
 
 Length = int | Sequence[int]
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...backend.cpu import (POINTWISE_GRAIN, inline, kernel, ranges, run_ranges, run_slots,
-                            run_ufunc)
+from ...backend.cpu import POINTWISE_GRAIN, inline, kernel, ranges, run_ranges, run_slots, run_ufunc
 from .layout import CHUNK, Layout, layout
 
 # ---- sums of one stage ---------------------------------------------------------------------
@@ -147,7 +146,7 @@ def _total(kernels: tuple[Callable, Callable], plan: Layout, count: float, work:
 
 def _sum(x: np.ndarray, out: np.ndarray, work: dict, axis: Sequence[int], mean: bool) -> None:
     plan = layout(x.shape, axis).folded()
-    _total(_SUMS, plan, float(plan.count if mean else 1), work, _arranged(x, plan, work),
+    _total(_SUMS, plan, float(plan.summed if mean else 1), work, _arranged(x, plan, work),
            out.reshape(plan.outer, 1, plan.inner))
 
 
@@ -173,7 +172,7 @@ def var_(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, axis: Seque
          keepdims: bool) -> None:
     """Write the mean squares of the distances from the mean, in two passes."""
     plan = layout(x.shape, axis)
-    arranged, count = _arranged(x, plan, work), float(plan.count)
+    arranged, count = _arranged(x, plan, work), float(plan.summed)
     _total(_SUMS, plan, count, work, arranged, work["middle"])
     _total(_SQUARES, plan, count, work, arranged, work["middle"],
            out.reshape(plan.outer, 1, plan.columns))

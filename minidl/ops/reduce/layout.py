@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     fold: int = 1
 
     @property
-    def count(self) -> int:
+    def summed(self) -> int:
         """Number of elements that make one result."""
         return self.rows * self.fold
 

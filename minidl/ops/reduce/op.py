@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -83,8 +84,10 @@ def _long_apart(rng: np.random.Generator) -> np.ndarray:
 
 
 ARRAY = (3, 4, 5)
-SAMPLES = ({}, {"axis": 0}, {"axis": (0, 1)}, {"axis": (0, 2), "keepdims": True}, {"axis": -1})
-BAD = (BadCall((ARRAY,), {"axis": 3}, "expected -3 to 2"), BadCall((ARRAY,), {"axis": (0, 0)}, "once"))
+SAMPLES: tuple[dict[str, Any], ...] = (
+    {}, {"axis": 0}, {"axis": (0, 1)}, {"axis": (0, 2), "keepdims": True}, {"axis": -1})
+BAD = (BadCall((ARRAY,), {"axis": 3}, "expected -3 to 2"),
+       BadCall((ARRAY,), {"axis": (0, 0)}, "once"))
 
 
 LONG = (Sample(((20000, 3),), {"axis": 0}), Sample(((70000,),)))  # these take two stages

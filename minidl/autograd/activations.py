@@ -1,0 +1,64 @@
+"""Functions of tensors: activations."""
+
+from __future__ import annotations
+
+from .arguments import floating
+from .tape import apply
+from .tensor import Tensor, TensorLike
+
+__all__ = ["elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "softmax", "softplus",
+           "tanh"]
+
+
+def relu(x: TensorLike) -> Tensor:
+    """Return max(x, 0)."""
+    return apply("relu", floating(x))
+
+
+def leaky_relu(x: TensorLike, alpha: float = 0.3) -> Tensor:
+    """Return x where positive, else alpha x."""
+    return apply("leaky_relu", floating(x), alpha=float(alpha))
+
+
+def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
+    """Return x where positive, else alpha (exp(x) - 1) (Clevert et al. 2015)."""
+    return apply("elu", floating(x), alpha=float(alpha))
+
+
+def softplus(x: TensorLike) -> Tensor:
+    """Return log(1 + exp(x))."""
+    return apply("softplus", floating(x))
+
+
+def gelu(x: TensorLike) -> Tensor:
+    """Return x times the normal distribution function of x (Hendrycks and Gimpel 2016)."""
+    return apply("gelu", floating(x))
+
+
+def sigmoid(x: TensorLike) -> Tensor:
+    """Return 1 / (1 + exp(-x))."""
+    x = floating(x)
+    return _with_source(apply("sigmoid", x), x)
+
+
+def tanh(x: TensorLike) -> Tensor:
+    """Return the hyperbolic tangent."""
+    return apply("tanh", floating(x))
+
+
+def softmax(x: TensorLike) -> Tensor:
+    """Return probabilities along the last axis."""
+    x = floating(x)
+    return _with_source(apply("softmax", x), x)
+
+
+def _with_source(y: Tensor, x: Tensor) -> Tensor:
+    """Let a loss find the logits, with which it computes more exactly than with probabilities."""
+    if y.node is not None:
+        y.node.source = x
+    return y
+
+
+def log_softmax(x: TensorLike) -> Tensor:
+    """Return the logarithm of softmax along the last axis."""
+    return apply("log_softmax", floating(x))

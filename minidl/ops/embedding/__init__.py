@@ -1,0 +1,1 @@
+"""Embedding tables and one-hot rows."""
