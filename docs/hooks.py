@@ -107,18 +107,17 @@ def op_texts() -> str:
 
 
 def recipe_table() -> str:
-    """Return the table of the recipes: what they train, what the source printed, what was measured."""
-    head = ("Recipe", "Source", "Data", "Parameters", "Optimizer, loss", "Epochs", "Batch",
-            "Printed there", "Measured here")
+    """Return the table of the recipes, with the results printed in the source and measured here."""
+    head = ("Recipe", "Source", "Data", "Parameters", "Training", "Printed there", "Measured here")
     measured = recipes.results()
     return _rows(head, (_recipe(recipes.get(name), measured.get(name)) for name in recipes.names()))
 
 
 def _recipe(recipe: recipes.Recipe, measured: dict[str, Any] | None) -> tuple[str, ...]:
-    parameters = sum(p.size for p in recipe.model().parameters())
     optimizer = type(recipe.optimizer()).__name__
-    return (f"`{recipe.name}`", recipe.source, recipe.data.name, f"{parameters:,}",
-            f"{optimizer}, {recipe.loss}", str(recipe.epochs), str(recipe.batch_size),
+    return (f"`{recipe.name}`", recipe.source, recipe.data.name,
+            f"{recipe.model().count_parameters():,}",
+            f"{optimizer}, {recipe.epochs} epochs, batches of {recipe.batch_size}",
             recipe.printed, _measured(measured))
 
 

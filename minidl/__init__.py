@@ -13,9 +13,41 @@ than NumPy does and compiles nothing.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # for editors and type checkers; a test holds it to the table
+    from . import data as data
+    from . import errors as errors
+    from . import models as models
+    from . import nn as nn
+    from . import optim as optim
+    from . import random as random
+    from . import recipes as recipes
+    from . import viz as viz
+    from .autograd import functional as functional
+    from .autograd.parameter import Parameter as Parameter
+    from .autograd.tape import apply as apply
+    from .autograd.tensor import Tensor as Tensor
+    from .autograd.tensor import as_tensor as as_tensor
+    from .autograd.tensor import empty as empty
+    from .config import enable_grad as enable_grad
+    from .config import no_grad as no_grad
+    from .config import threads as threads
+    from .data import DataLoader as DataLoader
+    from .data import datasets as datasets
+    from .nn import Input as Input
+    from .nn import Model as Model
+    from .nn import Module as Module
+    from .nn import Sequential as Sequential
+    from .nn import layers as layers
+    from .nn.load import load_model as load_model
+    from .ops.registry import define as define_op  # noqa: F401
+    from .optim import schedules as schedules
+    from .train import callbacks as callbacks
+    from .train import losses as losses
+    from .train import metrics as metrics
 
 _PLACES = {
     # tensors
@@ -35,6 +67,7 @@ _PLACES = {
     "Sequential": "nn:Sequential",
     "Model": "nn:Model",
     "Input": "nn:Input",
+    "nn": "nn",
     "layers": "nn.layers",
     "models": "models",
     "load_model": "nn.load:load_model",
@@ -44,6 +77,9 @@ _PLACES = {
     "losses": "train.losses",
     "metrics": "train.metrics",
     "callbacks": "train.callbacks",
+    "profile": "train.inspect:profile",
+    "trace_nan": "train.inspect:trace_nan",
+    "record": "plan:record",
     "recipes": "recipes",
     # data and pictures
     "data": "data",

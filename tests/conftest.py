@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -22,3 +23,23 @@ def _seeded() -> Iterator[None]:
     random.seed(0)
     yield
     random.default.state = state
+
+
+_compared: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count the comparisons with PyTorch that were really made."""
+    if report.when == "call" and report.passed and "torch" in report.keywords:
+        _compared.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where the comparisons with PyTorch are wanted (MINIDL_NEED_TORCH) but were skipped."""
+    if os.environ.get("MINIDL_NEED_TORCH") and session.testscollected and not _compared:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many comparisons with PyTorch were made."""
+    terminalreporter.write_line(f"{len(_compared)} comparisons with PyTorch")

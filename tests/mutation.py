@@ -14,16 +14,18 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+import ties
 
 import minidl.ops  # noqa: F401
 from minidl.ops import registry
-from minidl.ops.pointwise.op import _evaluated
+from minidl.ops.pointwise.op import _evaluated, names_in
 from minidl.ops.registry import Joint, Op, jointly
 from minidl.testing.cases import Case, cases
-from minidl.testing.opcheck import distance, gradient_report
+from minidl.testing.result_checks import distance, gradient_report
 
 Values = dict[str, Any]
 Rule = Callable[[Callable, Values], np.ndarray]  # a rule that gets its arguments by name
@@ -105,7 +107,8 @@ def _of_values(values: Values) -> Iterator[tuple[str, Callable[[Rule], Rule]]]:
     for i, a in enumerate(arrays):
         for b in arrays[i + 1:]:
             if values[a].shape == values[b].shape:
-                yield f"{a} and {b} swapped", _with({a: lambda v, b=b: v[b], b: lambda v, a=a: v[a]})
+                swap = {a: lambda v, b=b: v[b], b: lambda v, a=a: v[a]}
+                yield f"{a} and {b} swapped", _with(swap)
 
 
 def _with(changes: Mapping[str, Callable[[Values], Any]]) -> Callable[[Rule], Rule]:
@@ -155,7 +158,9 @@ def _at_call(at: int, change: Callable) -> Callable[[Rule], Rule]:
 # ---- expressions ---------------------------------------------------------------------------
 
 _SWAPS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div,
-                            ast.Div: ast.Mult, ast.Gt: ast.LtE, ast.Lt: ast.GtE, ast.USub: ast.UAdd}
+                            ast.Div: ast.Mult, ast.USub: ast.UAdd, ast.Gt: ast.LtE,
+                            ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.GtE: ast.Lt,
+                            ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 
 
 def edited(formula: str) -> Iterator[str]:
@@ -182,7 +187,7 @@ def _other_operator(node: ast.AST) -> ast.AST | None:
         node.op = _SWAPS[type(node.op)]()
         return node
     if isinstance(node, ast.Compare):
-        node.ops = [_SWAPS[type(node.ops[0])]()]
+        node.ops[0] = _SWAPS[type(node.ops[0])]()
         return node
     return None
 
@@ -204,33 +209,37 @@ def _other_constant(node: ast.AST) -> ast.AST | None:
 _EDITS = (_other_operator, _one_side, _other_side, _other_constant)
 
 
-def _of_expression(op: Op, name: str) -> Iterator[tuple[str, Callable[[Rule], Rule]]]:
-    """Change the expression of a pointwise derivative; it is evaluated without a compiler."""
-    derivative = f"{op.name}_gradient_{name}"
-    if derivative not in {o.name for o in registry.ops()}:
-        return
-    record = registry.get(derivative)
-    formula = record.doc.partition(" = ")[2]
-    if not record.doc.startswith(f"g{name} = "):
-        return
-    for mutated in dict.fromkeys(edited(formula)):
-        yield f"expression {mutated}", _evaluating(derivative, _evaluated(mutated, record.inputs),
-                                                   _defaults(op))
+def _of_expressions(op: Op, ran: list[str]) -> Iterator[tuple[str, Callable[[Rule], Rule]]]:
+    """Change the expressions of pointwise derivatives; they are evaluated without a compiler."""
+    for name in dict.fromkeys(ran):
+        record = registry.get(name)
+        formula = _formula(record)
+        for mutated in dict.fromkeys(edited(formula)) if formula else ():
+            function = _evaluated(mutated, record.inputs, _attributes(record))
+            yield f"expression {mutated}", _evaluating(name, function)
 
 
-def _defaults(op: Op) -> dict[str, Any]:
+def _formula(op: Op) -> str:
+    """Return the expression that an op was defined by, as its doc tells it; "" if by none."""
+    left, _, formula = op.doc.partition(" = ")
+    try:
+        names = set(names_in(formula)) if left.startswith("g") and "\n" not in formula else {""}
+    except SyntaxError:
+        return ""
+    return formula if names <= {*op.inputs, *_attributes(op)} else ""
+
+
+def _attributes(op: Op) -> Mapping[str, Any]:
     case = next(cases(op))
-    return dict(case.call(case.draw()).plan.attrs)
+    return case.call(case.draw()).plan.attrs
 
 
-def _evaluating(derivative: str, function: Callable, defaults: Mapping[str, Any]
-                ) -> Callable[[Rule], Rule]:
+def _evaluating(derivative: str, function: Callable) -> Callable[[Rule], Rule]:
     def mutate(rule: Rule) -> Rule:
         def mutated(run: Callable, values: Values) -> np.ndarray:
             def wrapped(name: str, *arrays: Any, **attrs: Any) -> Any:
-                if name == derivative:
-                    return function(*arrays, **{**defaults, **attrs})
-                return run(name, *arrays, **attrs)
+                compute = function if name == derivative else partial(run, name)
+                return compute(*arrays, **attrs)
             return rule(wrapped, values)
         return mutated
     return mutate
@@ -244,7 +253,7 @@ def mutants(op: Op) -> Iterator[Mutant]:
     for name in op.gradients:
         values, ran = _watched(op, name)
         for make in (_of_result(values), _of_values(values), _of_calls(ran),
-                     _of_expression(op, name)):
+                     _of_expressions(op, ran)):
             for defect, mutate in make:
                 yield Mutant(_planted(op, name, mutate), name, defect)
 
@@ -318,7 +327,7 @@ def changes_nothing(mutant: Mutant) -> bool:
 
 
 def is_killed(mutant: Mutant) -> bool:
-    """Say whether the gradient check of the op turns red."""
+    """Say whether the gradient check of the op turns red, or the test of gradients at kinks."""
     for case in cases(mutant.op, [np.dtype("float64")]):
         try:
             report = gradient_report(case, locate=False)
@@ -326,7 +335,7 @@ def is_killed(mutant: Mutant) -> bool:
             return True
         if report is not None and not report.ok:
             return True
-    return False
+    return not ties.keeps(mutant.op)
 
 
 @dataclass

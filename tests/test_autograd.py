@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ties
 
 from minidl import config, dispatch
-from minidl.autograd import functional as F
+from minidl.autograd import functional as F  # noqa: N812 (its usual short name)
 from minidl.autograd.parameter import Parameter
 from minidl.autograd.tape import apply
 from minidl.autograd.tensor import Tensor, as_tensor
@@ -122,6 +123,14 @@ def test_iteration_and_unpacking() -> None:
     assert x.grad.tolist() == [5, 2]
 
 
+@pytest.mark.parametrize("name", ties.TIES)
+def test_gradient_at_a_kink(name: str) -> None:
+    found = ties.gradients(name, ties.TIES[name])
+    for gradient, wanted in zip(found, ties.TIES[name].gradients, strict=True):
+        assert gradient.tolist() == wanted
+    assert ties.keeps(registry.get(name))
+
+
 # ---- backward more than once ---------------------------------------------------------------
 
 
@@ -129,8 +138,8 @@ def test_second_backward_is_refused() -> None:
     x = leaf(2.0)
     y = F.square(x)
     y.backward()
-    with pytest.raises(AutogradError, match="square: backward went through here before and freed "
-                                            r"what it had saved. Use backward\(retain_graph=True\)"):
+    text = r"square: backward went .* freed what it had saved. Use backward\(retain_graph=True\)"
+    with pytest.raises(AutogradError, match=text):
         y.backward()
 
 
@@ -396,7 +405,7 @@ def test_custom_op_errors(custom: Callable) -> None:
         registry.define("cube", **fields)
     with pytest.raises(ArgumentError, match=r"gradient rules for \['z'\]; inputs are \('x',\)"):
         registry.define("other", **fields, gradients={"z": lambda run, gy: gy})
-    with pytest.raises(ArgumentError, match="no op 'cub'; there are .*cube"):
+    with pytest.raises(ArgumentError, match=r"no op 'cub'; there are .*cube"):
         apply("cub", leaf(1.0))
     with pytest.raises(ArgumentError, match=r"cube: got 2 arrays; expected 1. Its inputs are x"):
         apply("cube", leaf(1.0), leaf(1.0))
@@ -533,7 +542,8 @@ def test_composed_functions_have_right_gradients() -> None:
     rng = np.random.default_rng(0)
     x = Tensor(rng.standard_normal((4, 3)), requires_grad=True)
     labels = np.array([0, 2, 1, 1])
-    for function in (lambda x: F.cross_entropy(x, labels), lambda x: F.nll(F.log_softmax(x), labels),
+    for function in (lambda x: F.cross_entropy(x, labels),
+                     lambda x: F.nll(F.log_softmax(x), labels),
                      lambda x: F.binary_cross_entropy(F.sigmoid(x), np.eye(4, 3)),
                      lambda x: F.binary_cross_entropy_with_logits(x, np.eye(4, 3)),
                      lambda x: F.mse(x, np.ones((4, 3))), lambda x: F.stack([x, x * x], axis=1),

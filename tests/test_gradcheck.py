@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from minidl.autograd import functional as F
+from minidl.autograd import functional as F  # noqa: N812 (its usual short name)
 from minidl.autograd.tensor import Tensor
 from minidl.errors import ArgumentError, AutogradError
 from minidl.testing import GradReport, gradcheck
@@ -101,7 +101,7 @@ def test_several_inputs_and_other_arguments() -> None:
     report = gradcheck(lambda *a: F.conv2d(*a[:3], padding=a[3]), x, w, b, "same",
                        names=["x", "w", "b", "padding"], name="conv2d")
     assert report.ok and [f.input for f in report.findings] == [0, 1, 2]
-    assert str(report).startswith("gradient of conv2d: correct\n  x: correct; at a random direction")
+    assert str(report).startswith("gradient of conv2d: correct\n  x: correct; at a random")
 
 
 def test_given_tensors_are_left_alone() -> None:
@@ -118,10 +118,9 @@ def test_result_without_axes_and_input_without_axes() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ArgumentError, match=r"gradcheck: no input requires a gradient. Give tensors"):
+    with pytest.raises(ArgumentError, match=r"gradcheck: no input requires a gradient"):
         gradcheck(F.exp, Tensor(np.ones(3)))
-    with pytest.raises(ArgumentError, match="two results for the same inputs; expected the same. "
-                                            "Give its random ops a fixed key"):
+    with pytest.raises(ArgumentError, match="two results for the same inputs; expected the same"):
         gradcheck(F.dropout, tensor(100))
 
 
@@ -132,7 +131,7 @@ def test_gradient_of_the_wrong_type_is_refused() -> None:
         y = F.exp(x)
         x.register_hook(lambda g: g[:2])
         return y
-    with pytest.raises(AutogradError, match=r"backward gives \(2,\) float64 for input 0"):
+    with pytest.raises(AutogradError, match=r"input 0 gets a gradient of \(2,\) float64"):
         gradcheck(function, x)
 
 

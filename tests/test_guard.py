@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from minidl.autograd import functional as F
+from minidl.autograd import functional as F  # noqa: N812 (its usual short name)
 from minidl.autograd.guard import Saved, Storage
 from minidl.autograd.parameter import Parameter
 from minidl.autograd.tape import at_place
@@ -51,8 +51,8 @@ def test_the_text_names_layer_op_argument_and_shape() -> None:
     with at_place("block1/dense"):
         y = F.linear(Tensor(X[None], requires_grad=True), w)
     w.assign(np.zeros((4, 2)))
-    with pytest.raises(SavedArrayChangedError, match=r"block1/dense, linear: argument \"w\" of shape"
-                                                     r" \(4, 2\) was changed"):
+    text = r"block1/dense, linear: argument \"w\" of shape \(4, 2\) was changed"
+    with pytest.raises(SavedArrayChangedError, match=text):
         y.sum().backward()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from minidl.autograd import functional as F
+from minidl.autograd import functional as F  # noqa: N812 (its usual short name)
 from minidl.autograd.tensor import Tensor
 from minidl.backend.memory import ALIGNMENT, SMALLEST, Pool, lease, pool
 

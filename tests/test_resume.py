@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from minidl import nn, optim, random
 from minidl.data import DataLoader
 from minidl.errors import CheckpointError
 from minidl.nn import layers
-from minidl.train import checkpoint, metrics
+from minidl.train import checkpoint, losses, metrics
 from minidl.train.callbacks import (
     Callback,
     Checkpoint,
@@ -150,9 +151,9 @@ def test_an_early_stop_stays_one(tmp_path: Path) -> None:
     saves = Checkpoint(tmp_path)
     arguments: Any = {"epochs": 9, "verbose": 0, "callbacks": [stop, saves], "resume": True}
     first, second = network(), network()
-    assert len(first.fit(X, Y, **arguments).epoch) < 9
-    history = second.fit(X, Y, **arguments)
-    assert digest(first) == digest(second) and len(history.epoch) < 9
+    before = first.fit(X, Y, **arguments).epoch
+    after = second.fit(X, Y, **arguments).epoch
+    assert digest(first) == digest(second) and before == after and len(before) < 9
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -174,6 +175,40 @@ def test_loaders_and_optimizers_go_on(optimizer: Any, workers: int, tmp_path: Pa
                 continue
             results.append((digest(model), history.history, random.default.state))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 4, 8])
+def test_ctrl_c_ends_a_run_in_training_and_in_validation(
+        at: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calls, results = [0], []
+
+    def watch(y_true: Any, y_pred: Any) -> Any:
+        if calls[0] == at:
+            signal.raise_signal(signal.SIGINT)
+        calls[0] += 1
+        return losses.get("sparse_categorical_crossentropy")(y_true, y_pred)
+
+    for folder, before in (("whole", 10_000), ("broken", 0)):
+        calls[0] = before
+        for interrupted in ([True] * (not before) + [False]):
+            model = network()
+            model.compile("adam", "sparse_categorical_crossentropy", [watch])
+            history = model.fit(X, Y, epochs=3, verbose=0, validation_split=0.4, resume=True,
+                                callbacks=[Checkpoint(tmp_path / folder)])
+            assert history.interrupted is interrupted and (calls[0] == at + 1) is interrupted
+        results.append((digest(model), history.history, history.epoch))
+    assert results[0] == results[1]
+    epoch, step = divmod(at, 3)  # two batches to train on, one to validate on
+    told = f"Stopped in epoch {epoch + 1} after {min(step + 1, 2)} of 2 steps."
+    assert told in capsys.readouterr().err
+
+
+def test_other_threads_train_too() -> None:
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(network().fit(X, Y, verbose=0)))
+    thread.start()
+    thread.join()
+    assert results[0].epoch == [0]
 
 
 # ---- which file ----------------------------------------------------------------------------
@@ -305,12 +340,12 @@ def test_killed_processes_end_with_the_same_bits(unbroken: tuple[Any, ...], tmp_
     for kind, count in (("on_batch_end", 4), ("_sync", 2), ("_sync_folder", 2),
                         ("on_epoch_end", 1)):
         process = start(tmp_path, kind, count)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
         assert process.returncode == -signal.SIGKILL, errors
         for file in files(tmp_path / "runs").values():  # whatever has its name is whole
             checkpoint.load_tree(file, "checkpoint")
     process = start(tmp_path, "whole")
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert json.loads(output.splitlines()[-1]) == [unbroken[0], unbroken[1]]
     assert (tmp_path / "log.csv").read_text() == unbroken[4]
@@ -328,7 +363,7 @@ def press(process: subprocess.Popen[str], after: int) -> None:
 def test_ctrl_c_saves_and_says_how_to_go_on(unbroken: tuple[Any, ...], tmp_path: Path) -> None:
     process = start(tmp_path, "slow", 50)
     press(process, 6)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert "Stopping after this batch; press Ctrl+C again to stop at once." in errors
     assert f'All is saved in {tmp_path / "runs"}' in errors
@@ -346,7 +381,7 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_nothing(unbroken: tuple[Any, ..
     press(process, 1)
     assert process.stderr is not None and process.stderr.readline() == "\n"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=25)
     assert process.returncode in (-signal.SIGINT, 130, 1) and "KeyboardInterrupt" in errors
     model = network()
     assert outcome(model, tmp_path, train(model, tmp_path)) == unbroken

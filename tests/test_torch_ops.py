@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ties
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from minidl import dispatch
 from minidl.autograd import functional
 from minidl.autograd.tensor import Tensor
 from minidl.errors import MinidlError
 from minidl.ops import registry
 from minidl.testing.cases import Case, cases
-from minidl.testing.opcheck import distance
+from minidl.testing.result_checks import distance
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 F = torch.nn.functional
@@ -166,6 +168,17 @@ def test_op_agrees(case: Case) -> None:
         y.backward(torch.from_numpy(gy))
     for i, gradient in ours.gradients.items():
         assert distance(gradient, theirs[i].grad.numpy()) <= BOUND * case.op.tolerance, f"input {i}"
+
+
+@pytest.mark.parametrize("name", ties.TIES)
+def test_gradients_at_kinks_agree(name: str) -> None:
+    tie = ties.TIES[name]
+    theirs = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in tie.inputs]
+    arrays = [np.array(x) for x in tie.inputs]
+    attrs = dispatch.call(registry.get(name), arrays, tie.attrs).plan.attrs
+    ROWS[name](*theirs, **attrs).sum().backward()
+    for ours, other in zip(ties.gradients(name, tie), theirs, strict=True):
+        assert ours.tolist() == other.grad.tolist()
 
 
 # ---- windows of any shape ------------------------------------------------------------------

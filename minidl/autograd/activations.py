@@ -6,9 +6,6 @@ from .arguments import floating
 from .tape import apply
 from .tensor import Tensor, TensorLike
 
-__all__ = ["elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "softmax", "softplus",
-           "tanh"]
-
 
 def relu(x: TensorLike) -> Tensor:
     """Return max(x, 0)."""

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from ..errors import ArgumentError
-from .arguments import astype, floating, pair
+from .arguments import floating, pair
 from .tape import apply
 from .tensor import Tensor, TensorLike, as_tensor
-
-__all__ = ["abs", "add", "astype", "clip", "copy", "divide", "equal", "exp", "greater",
-           "greater_equal", "less", "less_equal", "log", "logical_and", "logical_not",
-           "logical_or", "maximum", "minimum", "multiply", "negative", "not_equal", "power",
-           "sign", "sqrt", "square", "subtract", "where"]
 
 
 def add(a: TensorLike, b: TensorLike) -> Tensor:
@@ -26,7 +21,6 @@ def subtract(a: TensorLike, b: TensorLike) -> Tensor:
 def multiply(a: TensorLike, b: TensorLike) -> Tensor:
     """Return a * b, element by element."""
     return apply("multiply", *pair(a, b))
-
 
 
 def divide(a: TensorLike, b: TensorLike) -> Tensor:
@@ -150,7 +144,6 @@ def clip(x: TensorLike, low: float | None = None, high: float | None = None) -> 
         raise ArgumentError("clip", "got neither low nor high", "expected one at least",
                             "Give one.")
     return apply("clip", floating(x), low=low, high=high)
-
 
 
 def copy(x: TensorLike) -> Tensor:

@@ -9,8 +9,6 @@ from .arguments import check_labels
 from .tape import apply
 from .tensor import Tensor, TensorLike, as_tensor
 
-__all__ = ["embedding", "one_hot"]
-
 
 def embedding(ids: TensorLike, table: TensorLike) -> Tensor:
     """Return the rows of table (V, D) that integers ids (...) name, as (..., D).

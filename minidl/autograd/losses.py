@@ -8,9 +8,6 @@ from .arithmetic import clip, log, square, subtract
 from .tape import apply
 from .tensor import Tensor, TensorLike, as_tensor
 
-__all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "mse",
-           "nll"]
-
 
 def cross_entropy(logits: TensorLike, labels: TensorLike, smoothing: float = 0.0) -> Tensor:
     """Return the cross-entropy of each sample.
@@ -26,7 +23,6 @@ def cross_entropy(logits: TensorLike, labels: TensorLike, smoothing: float = 0.0
     else:
         check_labels("cross_entropy", labels, logits.shape[-1] if logits.ndim else 0)
     return apply("softmax_cross_entropy", logits, labels, smoothing=float(smoothing))
-
 
 
 def nll(log_probabilities: TensorLike, labels: TensorLike) -> Tensor:

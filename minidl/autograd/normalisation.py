@@ -10,10 +10,6 @@ from .arguments import optional
 from .tape import apply
 from .tensor import Tensor, TensorLike, as_tensor
 
-__all__ = ["batch_norm", "batch_norm_inference", "dropout", "group_norm", "layer_norm",
-           "local_response_norm"]
-
-
 # ---- normalisation -------------------------------------------------------------------------
 
 

@@ -7,8 +7,6 @@ from .arguments import Axis, floating, hashable
 from .tape import apply
 from .tensor import Tensor, TensorLike, as_tensor
 
-__all__ = ["argmax", "global_average_pool", "global_max_pool", "max", "mean", "min", "sum", "var"]
-
 
 def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over axes, over all by default."""

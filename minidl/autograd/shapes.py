@@ -14,9 +14,6 @@ from .arguments import Axis
 from .tape import apply
 from .tensor import Tensor, TensorLike, as_tensor
 
-__all__ = ["broadcast_to", "concat", "flatten", "flip", "getitem", "pad", "reshape", "split",
-           "stack", "transpose"]
-
 
 def reshape(x: TensorLike, shape: int | Sequence[int]) -> Tensor:
     """Return the elements in another shape, C order; one length may be -1."""

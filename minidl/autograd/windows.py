@@ -6,10 +6,6 @@ from .arguments import Padding, Pair, nested, optional, pair
 from .tape import apply
 from .tensor import Tensor, TensorLike, as_tensor
 
-__all__ = ["average_pool1d", "average_pool2d", "conv1d", "conv1d_transpose", "conv2d",
-           "conv2d_transpose", "linear", "matmul", "max_pool1d", "max_pool2d"]
-
-
 # ---- products ------------------------------------------------------------------------------
 
 
@@ -55,8 +51,6 @@ def conv2d(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pa
     return apply("conv2d", as_tensor(x), as_tensor(w), optional(b), algorithm=algorithm,
                  stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
                  groups=groups)
-
-
 
 
 def conv1d_transpose(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pair = 1,

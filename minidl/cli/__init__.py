@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import MinidlError
-from .parser import COMMANDS, parser
+from .options import COMMANDS, parser
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 """Exit statuses; 2, for a wrong command line, is argparse's."""

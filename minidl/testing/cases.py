@@ -188,7 +188,8 @@ def strange(case: Case) -> Iterator[tuple[str, list[np.ndarray | None]]]:
     for name, change in _CHANGES.items():
         for which in [[i] for i in floats] + ([floats] if len(floats) > 1 else []):
             if all(arrays[i].ndim for i in which):  # type: ignore[union-attr]
-                changed = [change(a) if i in which else a for i, a in enumerate(arrays)]
+                changed = [change(a) if i in which and a is not None else a
+                           for i, a in enumerate(arrays)]
                 yield f"{name} in input {', '.join(map(str, which))}", changed
 
 

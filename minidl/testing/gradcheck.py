@@ -161,8 +161,9 @@ class _Probe:
 def _gradient(i: int, leaf: Tensor) -> np.ndarray:
     found = leaf.grad.data  # type: ignore[union-attr]
     if found.shape != leaf.shape or found.dtype != leaf.dtype:
-        raise AutogradError("gradcheck", f"backward gives {found.shape} {found.dtype} for input {i}",
-                            f"expected {leaf.shape} {leaf.dtype}", "Correct the gradient rule.")
+        got = f"input {i} gets a gradient of {found.shape} {found.dtype}"
+        raise AutogradError("gradcheck", got, f"expected {leaf.shape} {leaf.dtype}",
+                            "Correct the gradient rule.")
     return found.astype(np.float64)
 
 

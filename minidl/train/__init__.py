@@ -1,0 +1,1 @@
+"""Training: compile, fit, losses, metrics, callbacks, files, and looking into a run."""

@@ -89,7 +89,10 @@ def _in_place_of(target: Path) -> Iterator[Path]:
     aside = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        aside.touch()
+        mode = aside.stat().st_mode  # as the user's umask has it; safetensors makes private files
         yield aside
+        aside.chmod(mode)
         _sync(aside)
         os.replace(aside, target)
         _sync_folder(target.parent)

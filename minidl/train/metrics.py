@@ -76,7 +76,7 @@ class TopK(Metric):
         """Return whether each sample is right."""
         labels = class_of(self.name, y_true, y_pred)
         own = np.take_along_axis(y_pred, labels[..., None], axis=-1)
-        return (np.sum(y_pred > own, axis=-1) < self.k) & np.isfinite(own[..., 0])
+        return (np.sum(y_pred > own, axis=-1) < self.k) & ~np.isnan(own[..., 0])
 
     def get_config(self) -> dict[str, Any]:
         """Return what `get` needs to make this metric again."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import ArgumentError
 from .callback import Callback, Logs
-from .logs import number, text_of
+from .logs import text_of
 
 REFRESH = 0.1  # seconds between two drawings of the bar
-Verbose = Literal["auto", 0, 1, 2]
 
 
 class ProgressBar(Callback):
@@ -48,7 +47,7 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Leave a line for the epoch."""
-        line = f"{self._epoch(epoch)}  {self.run.steps} steps  {speed(self.run)}  {text_of(logs)}"
+        line = f"{self._epoch(epoch)}  {self.run.done} steps  {speed(self.run)}  {text_of(logs)}"
         if self._bar is None:
             print(line, flush=True)
             return
@@ -124,7 +123,3 @@ def progress(verbose: Any) -> list[Callback]:
 def summary_line(name: str, steps: int, seconds: float, logs: Logs) -> str:
     """Return the line that `evaluate` and `predict` print."""
     return f"{name}  {steps} steps  {duration(seconds / max(steps, 1))}/step  {text_of(logs)}"
-
-
-__all__ = ["ProgressBar", "Verbose", "clock", "duration", "number", "progress", "speed",
-           "summary_line"]

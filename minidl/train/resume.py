@@ -156,6 +156,7 @@ def restore(run: Run, resume: bool | str | os.PathLike[str]) -> None:
     run.tracker.set_state(state["metrics"])
     random.default.state = tuple(state["random"])
     run.epoch, run.step, run.seconds = state["epoch"], state["step"], state["seconds"]
+    run.done = run.step
     run.model.stop_training = state["stopped"]
 
 

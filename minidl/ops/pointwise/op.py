@@ -61,8 +61,9 @@ def gradient_op(name: str, formula: str, inputs: Sequence[str],
     """Define an op by an expression that has no gradient of its own."""
     names, attrs = tuple(inputs), dict(defaults or {})
     define(name, inputs=names, infer=_with_defaults(name, names, attrs),
-           reference=_evaluated(formula, names), kernel=_compiled(name, formula, names, attrs),
-           doc=doc or f"gx = {formula}", samples=samples or (Sample(((3, 5),) * len(names)),),
+           reference=_evaluated(formula, names, attrs),
+           kernel=_compiled(name, formula, names, attrs), doc=doc or f"gx = {formula}",
+           samples=samples or (Sample(((3, 5),) * len(names)),),
            flops=lambda *specs, **_: 4 * specs[0].size)
 
 
@@ -97,7 +98,7 @@ _NUMPY = {"exp": np.exp, "expm1": np.expm1, "log1p": np.log1p, "tanh": np.tanh, 
           "sign": np.sign}
 
 
-def _evaluated(formula: str, names: tuple[str, ...]) -> Callable:
+def _evaluated(formula: str, names: tuple[str, ...], defaults: Mapping[str, float]) -> Callable:
     """Return the formula as a function of NumPy arrays, one element at a time."""
     from math import erf
     code = compile(formula, formula, "eval")
@@ -105,7 +106,7 @@ def _evaluated(formula: str, names: tuple[str, ...]) -> Callable:
     def reference(*arrays: np.ndarray, **attrs: float) -> np.ndarray:
         def one(*values: float) -> float:
             named = dict(zip(names, values, strict=True))
-            return eval(code, {**_NUMPY, "erf": erf}, {**named, **attrs})
+            return eval(code, {**_NUMPY, "erf": erf}, {**named, **defaults, **attrs})
         return np.vectorize(one, otypes=[np.float64])(*arrays)
     return reference
 
@@ -154,6 +155,14 @@ def _float_broadcast(name: str, inputs: tuple[str, ...], *specs: Spec) -> Spec:
 
 def _any_broadcast(name: str, inputs: tuple[str, ...], *specs: Spec) -> Spec:
     return Spec(broadcast(name, *specs), np.result_type(*(s.dtype for s in specs)))
+
+
+def _number_broadcast(name: str, inputs: tuple[str, ...], *specs: Spec) -> Spec:
+    spec = _any_broadcast(name, inputs, *specs)
+    if spec.dtype == bool:
+        raise DTypeError(name, "got elements of type bool", "expected numbers",
+                         'Convert them: x.astype("float32").')
+    return spec
 
 
 def _bool_broadcast(name: str, inputs: tuple[str, ...], *specs: Spec) -> Spec:
@@ -210,15 +219,15 @@ numpy_op("square", np.square, "x", _float_broadcast, samples=ONE,
 numpy_op("tanh", np.tanh, "x", _float_broadcast, samples=ONE,
          gradients={"x": lambda run, gy, y: run("tanh_gradient", gy, y)})
 gradient_op("tanh_gradient", "gy * (1 - y * y)", ("gy", "y"))
-numpy_op("negative", np.negative, "x", _any_broadcast, samples=ONE,
+numpy_op("negative", np.negative, "x", _number_broadcast, samples=ONE,
          gradients={"x": lambda run, gy: run("negative", gy)})
 numpy_op("abs", np.abs, "x", _any_broadcast, samples=KINKED,
          gradients={"x": lambda run, gy, x: run("multiply", gy, run("sign", x))})
-numpy_op("sign", np.sign, "x", _any_broadcast, samples=KINKED)
+numpy_op("sign", np.sign, "x", _number_broadcast, samples=KINKED)
 numpy_op("add", np.add, "a b", _any_broadcast, samples=TWO, bad_calls=BAD_SHAPES, gradients={
     "a": lambda run, gy, a_spec: unbroadcast(run, gy, a_spec),
     "b": lambda run, gy, b_spec: unbroadcast(run, gy, b_spec)})
-numpy_op("subtract", np.subtract, "a b", _any_broadcast, samples=TWO, bad_calls=BAD_SHAPES,
+numpy_op("subtract", np.subtract, "a b", _number_broadcast, samples=TWO, bad_calls=BAD_SHAPES,
          gradients={
              "a": lambda run, gy, a_spec: unbroadcast(run, gy, a_spec),
              "b": lambda run, gy, b_spec: run("negative", unbroadcast(run, gy, b_spec))})

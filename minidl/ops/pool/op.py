@@ -58,7 +58,7 @@ def _windows(x: np.ndarray, window: Shape, stride: Shape, padding: Pads, fill: f
     views = np.lib.stride_tricks.sliding_window_view(padded, window, (1, 2))
     return views[:, ::stride[0], ::stride[1]].reshape(
         x.shape[0], *(((padded.shape[i + 1] - window[i]) // stride[i] + 1) for i in (0, 1)),
-        x.shape[3], -1)
+        x.shape[3], window[0] * window[1])
 
 
 def _reference_max(x: np.ndarray, **attrs: Any) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from ... import config
 from ...spec import Shape, Spec
 
-BLOCK = 1 << 15     # elements of a part
+BLOCK = 1 << 14     # elements of a part
 LEAST_ROWS = 64     # of a part with several columns
 CHUNK = 512         # columns that are summed together: their totals stay in the L1 cache
 FLOAT64 = np.dtype("float64")

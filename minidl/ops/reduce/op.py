@@ -80,7 +80,7 @@ def _apart(rng: np.random.Generator) -> np.ndarray:
 
 
 def _long_apart(rng: np.random.Generator) -> np.ndarray:
-    return rng.permutation(100000).reshape(2, 50000) / 7.0
+    return rng.permutation(25000).reshape(25, 1000) / 7.0
 
 
 ARRAY = (3, 4, 5)
@@ -88,10 +88,9 @@ SAMPLES: tuple[dict[str, Any], ...] = (
     {}, {"axis": 0}, {"axis": (0, 1)}, {"axis": (0, 2), "keepdims": True}, {"axis": -1})
 BAD = (BadCall((ARRAY,), {"axis": 3}, "expected -3 to 2"),
        BadCall((ARRAY,), {"axis": (0, 0)}, "once"))
-
-
-LONG = (Sample(((20000, 3),), {"axis": 0}), Sample(((70000,),)))  # these take two stages
-LONG_ROWS = Sample((_long_apart,), {"axis": 1})
+FOLDED = Sample(((128, 10),), {"axis": 0})
+STAGED = (Sample(((100, 260),), {"axis": 0}), Sample(((25, 1000),)),
+          Sample(((20, 520),), {"axis": 0}))
 
 
 def _define(name: str, gradient: Callable, workspace: Callable, samples: Sequence[Sample],
@@ -109,11 +108,12 @@ def _samples(x: tuple | Callable) -> tuple[Sample, ...]:
 
 
 _define("sum", lambda run, gy, axis, x_spec: _spread(gy, x_spec, axis), layout.sum_workspace,
-        (*_samples(ARRAY), *LONG, Sample(((300, 3, 4),), {"axis": 1})))
-_define("mean", _mean_gradient, layout.sum_workspace, (*_samples(ARRAY), *LONG))
-_define("var", _var_gradient, layout.var_workspace, (*_samples(ARRAY), *LONG), flops=4)
-_define("max", _extreme_gradient, layout.extreme_workspace, (*_samples(_apart), LONG_ROWS))
-_define("min", _extreme_gradient, layout.extreme_workspace, (*_samples(_apart), LONG_ROWS))
+        (*_samples(ARRAY), FOLDED, *STAGED))
+_define("mean", _mean_gradient, layout.sum_workspace, (*_samples(ARRAY), FOLDED))
+_define("var", _var_gradient, layout.var_workspace, (*_samples(ARRAY), FOLDED, *STAGED), flops=4)
+_define("max", _extreme_gradient, layout.extreme_workspace,
+        (*_samples(_apart), FOLDED, Sample((_long_apart,))))
+_define("min", _extreme_gradient, layout.extreme_workspace, (*_samples(_apart), FOLDED))
 
 
 def _infer_argmax(x: Spec, axis: int | None = None) -> Inferred:

@@ -1,0 +1,97 @@
+"""Checks of how an op computes: its buffers, its memory, the same bits every time."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+
+from .. import config, dispatch
+from ..spec import spec_of
+from .buffers import fine_ranges, guarded_buffers
+from .cases import Arrays, Case, Outcome, grown
+from .result_checks import bound, distance
+
+LARGE = 1 << 21          # bytes of the first input of a large call
+ALLOWED_BYTES = 1 << 18  # that a kernel may allocate during a large call
+
+
+def buffers(case: Case) -> str:
+    """Buffers are written in full and nothing around them is; what they held does not matter."""
+    arrays, outcomes = case.draw(), []
+    for fill in (0, 0xFF):
+        with guarded_buffers(fill) as handed_out:
+            outcomes.append(case.outcome(arrays))
+        if handed_out.damaged():
+            return f"{handed_out.damaged()} buffers were written to outside their bounds"
+    return "" if outcomes[0].same_bits(outcomes[1]) else "reads buffers that it has not written"
+
+
+def overwrite(case: Case) -> str:
+    """Writing a result over an input, where the op declares that, gives the same bits."""
+    results = len(case.call(case.draw()).out)
+    for i, j in case.op.overwrites(len(case.sample.inputs), results):
+        arrays = case.draw()
+        given, wanted = arrays[i], case.call(arrays).out
+        if given is None or spec_of(given) != spec_of(wanted[j]):
+            continue
+        out = [given if k == j else np.empty_like(w) for k, w in enumerate(wanted)]
+        got = case.call(arrays, out=out).out
+        if any(g.tobytes() != w.tobytes() for g, w in zip(got, wanted, strict=True)):
+            return f"writing result {j} over input {i} changes the result"
+    return ""
+
+
+def allocation(case: Case) -> str:
+    """The kernel allocates next to nothing in a large call; bookkeeping of ranges is allowed."""
+    large = grown(case, LARGE)
+    if large is None or case.op.view is not None:
+        return ""
+    done = dispatch.call(case.op, large[0], large[1], algorithm=case.algorithm)
+    done.work = {name: np.empty(*spec) for name, spec in done.plan.work.items()}
+    tracemalloc.start()
+    try:
+        done.compute()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    return f"the kernel allocates {peak:,} bytes" if peak > ALLOWED_BYTES else ""
+
+
+def repeatable(case: Case) -> str:
+    """Two runs give the same bits."""
+    arrays = case.draw()
+    same = case.outcome(arrays).same_bits(case.outcome(arrays))
+    return "" if same else "two runs give different bits"
+
+
+def threads(case: Case) -> str:
+    """Results have the same bits with 1, 2 and 3 threads, on ranges as they are and cut finely."""
+    arrays = case.draw()
+    with fine_ranges():
+        fine = [_with_threads(case, arrays, n) for n in (1, 2, 3)]
+    usual = [_with_threads(case, arrays, n) for n in (1, 3)]
+    if not all(o.same_bits(fine[0]) for o in fine) or not usual[0].same_bits(usual[1]):
+        return "the number of threads changes the result"
+    pairs = zip(fine[0].arrays(), usual[0].arrays(), strict=True)
+    error = max((distance(a, b) for a, b in pairs), default=0.0)
+    return "" if error <= bound(case) else f"finer ranges give a result {error:.2g} away"
+
+
+def _with_threads(case: Case, arrays: Arrays, count: int) -> Outcome:
+    with config.threads(count):
+        return case.outcome(arrays)
+
+
+def large_calls(case: Case) -> str:
+    """A call large enough for several ranges has the same bits with 1, 2 and 3 threads."""
+    large = grown(case, LARGE)
+    if large is None:
+        return ""
+    done = []
+    for count in (1, 2, 3):
+        with config.threads(count):
+            done.append(dispatch.call(case.op, *large, algorithm=case.algorithm).out)
+    same = all(a.tobytes() == b.tobytes()
+               for out in done[1:] for a, b in zip(done[0], out, strict=True))
+    return "" if same else "the number of threads changes the result of a large call"
