@@ -121,9 +121,10 @@ def main() -> None:
     for _ in range(options.rounds):
         for name, results in rounds.items():
             command = [sys.executable, __file__, "--worker", name]
-            results.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+            done = subprocess.run(command, check=True, capture_output=True)
+            results.append(json.loads(done.stdout))
     rows = []
-    print(f"{'N, H=W, C, K, kernel, stride, padding':40s} {'':18s} minidl ms  torch ms  torch/minidl")
+    print(f"{'N, H=W, C, K, kernel, stride, padding':58s} minidl ms  torch ms  torch/minidl")
     for i, shape in enumerate(SHAPES):
         for what in ("forward", "forward+backward"):
             ours, theirs = (statistics.median(r[i][what] for r in rounds[n]) for n in rounds)

@@ -17,7 +17,7 @@ import numpy as np
 
 from . import config
 from .backend.memory import pool
-from .errors import ArgumentError, DeviceError, MinidlError, MinidlError
+from .errors import ArgumentError, DeviceError, MinidlError
 from .ops import registry
 from .ops.registry import Inferred, Kernel, Op
 from .spec import Spec, spec_of
@@ -154,8 +154,6 @@ def _make_plan(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
     try:
         inferred = op.infer(*specs, **attrs)
     except MinidlError:  # a DTypeError is a TypeError, too
-        raise
-    except MinidlError:
         raise
     except TypeError as error:
         raise ArgumentError(op.name, f"called with {sorted(attrs)}", str(error),

@@ -12,7 +12,8 @@ def message(where: str, got: str, expected: str = "", remedy: str = "") -> str:
     text = f"{where}: {got}" if where else got
     if expected:
         text += f"; {expected}"
-    return f"{text}. {remedy}" if remedy else f"{text}."
+    whole = f"{text}. {remedy}" if remedy else text
+    return whole if whole.endswith(".") else f"{whole}."
 
 
 class MinidlError(Exception):

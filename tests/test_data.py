@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -146,7 +146,7 @@ def test_own_subfolder_goes_first(tmp_path: Path) -> None:
 
 
 def test_folder_errors(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="mnist: got .*none, which is not a folder"):
+    with pytest.raises(DataError, match=r"mnist: got .*none, which is not a folder"):
         mnist.load_data(tmp_path / "none")
     with pytest.raises(DataError, match="lacks train-images-idx3-ubyte, train-labels"):
         mnist.load_data(tmp_path)
@@ -174,7 +174,7 @@ def test_files_of_another_kind(tmp_path: Path, place: int, array: np.ndarray, te
 # ---- downloads ----
 
 class Handler(SimpleHTTPRequestHandler):
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
@@ -269,7 +269,7 @@ def test_broken_and_not_gzip_download(tmp_path: Path, published: str) -> None:
 def test_cache_place(tmp_path: Path, published: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DataError, match="cannot make the cache folder .* MINIDL_CACHE"):
+    with pytest.raises(DataError, match=r"cannot make the cache folder .* MINIDL_CACHE"):
         mnist.load_data()
     monkeypatch.delenv("MINIDL_CACHE")
     assert "minidl" in str(download.cache_folder("mnist").parent)
@@ -536,7 +536,7 @@ def test_split() -> None:
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, 0.01, 0.99, float("nan")])
 def test_split_leaves_no_part_empty(fraction: float) -> None:
-    with pytest.raises(ArgumentError, match="got fraction=.* of 23 samples"):
+    with pytest.raises(ArgumentError, match=r"got fraction=.* of 23 samples"):
         train_val_split(Y, fraction=fraction)
 
 

@@ -65,6 +65,45 @@ def _average_pool(function: Callable) -> Callable:
     return row
 
 
+def _conv_transpose(function: Callable) -> Callable:
+    def row(x: T, w: T, b: T | None, size: Any, stride: Any, padding: Any, dilation: Any,
+            groups: int) -> T:
+        kernel = w.movedim((-1, -2), (0, 1))
+        y = _last(function(_first(x), kernel, None, stride, 0, 0, groups, dilation))
+        for axis, (length, (before, _)) in enumerate(zip(size, padding, strict=True), 1):
+            missing = max(before + length - y.shape[axis], 0)  # nothing was spread so far
+            y = torch.cat([y, y.new_zeros(*y.shape[:axis], missing, *y.shape[axis + 1:])], axis)
+            y = y.narrow(axis, before, length)
+        return y if b is None else y + b
+    return row
+
+
+def _batch_norm(x: T, gamma: T | None, beta: T | None, epsilon: float) -> T:
+    return _last(F.batch_norm(_first(x), None, None, gamma, beta, True, 0.0, epsilon))
+
+
+def _batch_norm_inference(x: T, mean: T, var: T, gamma: T | None, beta: T | None, epsilon: float
+                          ) -> T:
+    return _last(F.batch_norm(_first(x), mean, var, gamma, beta, False, 0.0, epsilon))
+
+
+def _group_norm(x: T, gamma: T | None, beta: T | None, groups: int, epsilon: float) -> T:
+    gamma = torch.ones(x.shape[-1]) if gamma is None else gamma  # PyTorch's backward needs one
+    return _last(F.group_norm(_first(x), groups, gamma, beta, epsilon))
+
+
+def _embedding(ids: T, table: T) -> T:
+    """Ids outside the table give zeros here; PyTorch refuses them."""
+    known = (ids >= 0) & (ids < len(table))
+    return F.embedding(torch.where(known, ids, 0).long(), table) * known[..., None]
+
+
+def _local_response_norm(x: T, depth_radius: int, bias: float, alpha: float, beta: float) -> T:
+    size = 2 * depth_radius + 1
+    flat = x.reshape(-1, x.shape[-1], 1)
+    return F.local_response_norm(flat, size, alpha * size, beta, bias).reshape(x.shape)
+
+
 def _reduce(function: Callable) -> Callable:
     return lambda x, axis, keepdims: function(x, axis, keepdims)
 
@@ -91,26 +130,38 @@ def _cross_entropy(x: T, t: T, smoothing: float) -> T:
 ROWS: dict[str, Callable[..., T]] = {
     "abs": torch.abs,
     "add": torch.add,
+    "average_pool1d": _average_pool(F.avg_pool1d),
     "average_pool2d": _average_pool(F.avg_pool2d),
+    "batch_norm": _batch_norm,
+    "batch_norm_inference": _batch_norm_inference,
     "binary_cross_entropy_with_logits": lambda x, t: F.binary_cross_entropy_with_logits(
         x, t, reduction="none"),
     "broadcast_to": lambda x, shape: x.expand(shape),
     "clip": lambda x, low, high: torch.clamp(x, low, high),
     "concat": lambda *xs, axis: torch.cat(xs, axis),
+    "conv1d": _conv(F.conv1d),
+    "conv1d_transpose": _conv_transpose(F.conv_transpose1d),
     "conv2d": _conv(F.conv2d),
+    "conv2d_transpose": _conv_transpose(F.conv_transpose2d),
     "copy": lambda x, dtype: x.clone(),
     "divide": torch.divide,
     "dropout": _dropout,
     "elu": lambda x, alpha: F.elu(x, alpha),
+    "embedding": _embedding,
     "exp": torch.exp,
     "gelu": F.gelu,
     "getitem": lambda x, index: _at(x, _places(x)[index.parts]),
+    "group_norm": _group_norm,
+    "layer_norm": lambda x, gamma, beta, epsilon: F.layer_norm(
+        x, x.shape[-1:], gamma, beta, epsilon),
     "leaky_relu": lambda x, alpha: F.leaky_relu(x, alpha),
     "linear": lambda x, w, b: F.linear(x, w.T, b),
+    "local_response_norm": _local_response_norm,
     "log": torch.log,
     "log_softmax": lambda x: F.log_softmax(x, -1),
     "matmul": torch.matmul,
     "max": _reduce(torch.amax),
+    "max_pool1d": _max_pool(F.max_pool1d),
     "max_pool2d": _max_pool(F.max_pool2d),
     "maximum": torch.maximum,
     "mean": _reduce(torch.mean),
@@ -132,6 +183,7 @@ ROWS: dict[str, Callable[..., T]] = {
     "square": torch.square,
     "subtract": torch.subtract,
     "sum": _reduce(torch.sum),
+    "take": lambda x, index: _at(x, _places(x)[index.parts]),
     "tanh": torch.tanh,
     "transpose": lambda x, axes: x.permute(axes),
     "var": lambda x, axis, keepdims: torch.var(x, axis, correction=0, keepdim=keepdims),

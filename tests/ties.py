@@ -13,13 +13,14 @@ from minidl.ops.registry import Op
 
 
 class Tie(NamedTuple):
-    """Inputs at a kink, and the gradient that each gets from a gradient of ones."""
+    """Inputs at a kink, and the share of the result's gradient that each element gets."""
 
     inputs: Sequence[Any]
     gradients: Sequence[Any]
     attrs: Mapping[str, Any] = {}
 
 
+GY = 4.0
 EQUAL = [[[[2.0], [2.0]], [[2.0], [1.0]]]]  # one image of 2 x 2
 TIES = {
     "abs": Tie([[0.0, -2.0]], [[0, -1]]),
@@ -36,11 +37,11 @@ TIES = {
 
 
 def gradients(op: str | Op, tie: Tie) -> list[np.ndarray]:
-    """Return the gradients of the inputs."""
+    """Return the shares that the inputs get."""
     tensors = [Tensor(np.array(x), requires_grad=True) for x in tie.inputs]
     y = apply(op, *tensors, **tie.attrs)
-    y.backward(np.ones(y.shape))
-    return [t.grad.data for t in tensors]
+    y.backward(np.full(y.shape, GY))
+    return [t.grad.data / GY for t in tensors]
 
 
 def keeps(op: Op) -> bool:

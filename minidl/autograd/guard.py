@@ -26,7 +26,7 @@ class Storage:
         foreign: a user's own array; NumPy code may change it at any time.
     """
 
-    __slots__ = ("version", "foreign", "_leases", "_saves", "__weakref__")
+    __slots__ = ("__weakref__", "_leases", "_saves", "foreign", "version")
 
     def __init__(self, foreign: bool = False) -> None:
         self.version = 0
@@ -62,7 +62,7 @@ class Storage:
 class Saved:
     """An array kept for backward, with what is needed to see that it was not changed."""
 
-    __slots__ = ("array", "storage", "version", "fingerprint", "op", "argument", "__weakref__")
+    __slots__ = ("__weakref__", "argument", "array", "fingerprint", "op", "storage", "version")
 
     def __init__(self, array: np.ndarray, storage: Storage, op: str, argument: str) -> None:
         self.array, self.storage, self.version = array, storage, storage.version
@@ -85,8 +85,8 @@ class Saved:
             changed = checksum(self.array) != self.fingerprint
         if changed:
             raise SavedArrayChangedError(
-                self.op, f'argument "{self.argument}" of shape {self.array.shape} was changed after '
-                "it was saved for backward", "expected the values of the forward pass",
+                self.op, f'argument "{self.argument}" of shape {self.array.shape} was changed '
+                "after it was saved for backward", "expected the values of the forward pass",
                 "Call backward first, or change a copy (array.copy() or tensor.clone())")
         return self.array
 

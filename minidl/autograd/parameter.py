@@ -25,7 +25,7 @@ class Parameter(Tensor):
     True
     """
 
-    __slots__ = ("name", "regularizer", "constraint")
+    __slots__ = ("constraint", "name", "regularizer")
 
     def __init__(self, data: TensorLike, name: str = "", trainable: bool = True) -> None:
         values = data.data if isinstance(data, Tensor) else data

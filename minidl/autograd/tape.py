@@ -35,7 +35,7 @@ class Node:
         source: the input tensor itself, where a loss may want it (the logits of a softmax).
     """
 
-    __slots__ = ("op", "number", "plan", "parents", "saved", "hooks", "released", "place", "source")
+    __slots__ = ("hooks", "number", "op", "parents", "place", "plan", "released", "saved", "source")
 
     def __init__(self, call: dispatch.Call, parents: dict[int, Node | Tensor],
                  saved: dict[str, Saved | None], place: str) -> None:
@@ -101,8 +101,8 @@ def _spec(plan: dispatch.Plan, need: str, index: int) -> Spec | None:
     """Return the spec of an input named "NAME_spec"; of a variadic one, that at `index`."""
     name = need.removesuffix("_spec")
     if name not in plan.op.inputs:
-        raise AutogradError(plan.op.name, f"a gradient rule asks for {need!r}", "expected gy, y, an "
-                            "input, a saved array, an attribute, or NAME_spec of an input",
+        raise AutogradError(plan.op.name, f"a gradient rule asks for {need!r}", "expected gy, y, "
+                            "an input, a saved array, an attribute, or NAME_spec of an input",
                             "Correct the argument's name in the rule")
     at = plan.op.inputs.index(name)
     return plan.specs[index if plan.op.variadic and at == len(plan.op.inputs) - 1 else at]
@@ -118,7 +118,7 @@ def place() -> str:
     return _places[-1] if _places else ""
 
 
-class at_place:
+class at_place:  # noqa: N801 (used as a function)
     """Name the layer that computes inside the block, for errors and the tape."""
 
     def __init__(self, name: str) -> None:

@@ -35,23 +35,23 @@ class Tensor:
     array([2., 4., 6.], dtype=float32)
     """
 
-    __slots__ = ("data", "requires_grad", "grad", "node", "storage", "hooks", "__weakref__")
+    __slots__ = ("__weakref__", "data", "grad", "hooks", "node", "requires_grad", "storage")
     __array_ufunc__ = None  # NumPy leaves array + tensor to the tensor
 
     def __init__(self, data: TensorLike, requires_grad: bool = False,
-                 dtype: str | np.dtype | None = None) -> None:
-        foreign = isinstance(data, np.ndarray)
-        array = data.data if isinstance(data, Tensor) else np.asarray(data)
-        if dtype is not None:
-            array = array.astype(dtype, copy=False)
-        elif not foreign and not isinstance(data, (Tensor, np.generic)) and array.dtype == "f8":
-            array = array.astype(np.float32)
+                 dtype: str | np.dtype | type | None = None) -> None:
+        given: np.ndarray = data.data if isinstance(data, Tensor) else np.asarray(data)
+        plain = isinstance(data, (int, float, list, tuple)) and not isinstance(data, np.generic)
+        if dtype is None:
+            dtype = np.float32 if plain and given.dtype == np.float64 else given.dtype
+        array: np.ndarray = given.astype(dtype, copy=False)
         if array.dtype.kind not in "fiub":
             raise DTypeError("Tensor", f"got elements of type {array.dtype}", "expected numbers",
                              "Convert them first.")
-        shares = isinstance(data, Tensor) and array is data.data
-        self.data = array
-        self.storage = data.storage if shares else Storage(foreign)
+        shares = array is given and not plain
+        self.data: np.ndarray = array
+        self.storage: Storage = (data.storage if shares and isinstance(data, Tensor)
+                        else Storage(foreign=shares))
         self.node: tape.Node | None = None
         self.grad: Tensor | None = None
         self.hooks: list[tape.Hook] = []
@@ -116,7 +116,7 @@ class Tensor:
     # ---- to and from others ----
 
     def numpy(self) -> np.ndarray:
-        """Return a NumPy view; it keeps the memory alive, and changes made through it are noticed."""
+        """Return a NumPy view; it keeps the memory alive, and changes through it are noticed."""
         return self.storage.expose(self.data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -292,7 +292,7 @@ class Tensor:
 
     def reshape(self, *shape: int | Sequence[int]) -> Tensor:
         """Return the elements in another shape; one length may be -1."""
-        return functional.reshape(self, shape[0] if len(shape) == 1 else shape)
+        return functional.reshape(self, shape[0] if len(shape) == 1 else tuple(shape))  # type: ignore[arg-type]
 
     def transpose(self, *axes: int) -> Tensor:
         """Return a view with the axes in another order, reversed by default."""
@@ -315,7 +315,7 @@ class Tensor:
         return functional.min(self, axis, keepdims)
 
     def argmax(self, axis: int | None = None) -> Tensor:
-        """Return the position of the largest element along an axis, of the flat tensor by default."""
+        """Return the position of the largest element along an axis, by default of the flat one."""
         return functional.argmax(self, axis)
 
     def astype(self, dtype: str | np.dtype) -> Tensor:

@@ -7,6 +7,7 @@ shape alone, never by the number of threads, so results do not depend on how man
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -64,12 +65,13 @@ def kernel(function: Callable) -> Callable:
 
     Sums may be reordered so that they run in vectors; the order is fixed at compile time.
     """
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(cache_folder())
+    settings: Any = numba.config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder())
     try:
         return numba.njit(function, cache=True, nogil=True, error_model="numpy",
                           fastmath={"contract", "reassoc", "nsz", "arcp"})
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
 
 
 inline = numba.njit(inline="always", error_model="numpy",
@@ -83,7 +85,7 @@ def ranges(total: int, grain: int) -> list[Range]:
     """Cut [0, total) into equal ranges of about `grain`, the same ones on every machine."""
     count = max(1, round(total / max(grain, 1)))
     edges = [total * i // count for i in range(count + 1)]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def run_ranges(function: Callable[[int, int], Any], total: int, grain: int) -> None:
@@ -143,18 +145,18 @@ def _blas() -> list[Any]:
     return [c for c in controllers if c.user_api == "blas"]
 
 
-class serial_blas:
+class serial_blas:  # noqa: N801 (used as a function)
     """Keep BLAS on one thread inside the block, because our threads already share the work."""
 
     _lock = threading.Lock()
     _depth = 0
-    _before: list[int] = []
+    _before: tuple[int, ...] = ()
 
     def __enter__(self) -> None:
         cls = serial_blas
         with cls._lock:
             if cls._depth == 0:
-                cls._before = [c.get_num_threads() for c in _blas()]
+                cls._before = tuple(c.get_num_threads() for c in _blas())
                 for controller in _blas():
                     controller.set_num_threads(1)
             cls._depth += 1

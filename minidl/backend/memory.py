@@ -92,7 +92,7 @@ def _size_class(nbytes: int) -> int:
 def _aligned(size: int) -> Any:
     """Return fresh memory as a ctypes array: NumPy looks for the owner through arrays only."""
     owner = np.empty(size + ALIGNMENT, np.uint8)
-    return (ctypes.c_ubyte * size).from_buffer(owner, -owner.ctypes.data % ALIGNMENT)
+    return (ctypes.c_ubyte * size).from_buffer(owner.data, -owner.ctypes.data % ALIGNMENT)
 
 
 pool = Pool()
@@ -105,6 +105,6 @@ class _Lease(np.ndarray):
 
 def lease(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a view of a C-contiguous array, and an object that dies with the view's last user."""
-    raw = (ctypes.c_ubyte * array.nbytes).from_buffer(array)
+    raw: Any = (ctypes.c_ubyte * array.nbytes).from_buffer(array)  # type: ignore[arg-type]
     owner = _Lease((array.nbytes,), np.uint8, buffer=raw)
     return np.ndarray(array.shape, array.dtype, buffer=owner), owner

@@ -202,8 +202,8 @@ class Module(Holder, Trainable):
         return output_shape(self, input_shape, dtype)
 
     def summary(self, input_shape: Any = None, expand_nested: bool = False,
-                print_fn: Callable[[str], Any] | None = None) -> str:
-        """Print layers, output shapes, parameters, multiply-adds and memory; return the text.
+                print_fn: Callable[[str], Any] | None = None) -> None:
+        """Print layers, output shapes, parameters, multiply-adds and memory.
 
         Args:
             input_shape: without the batch; needed where the model has seen no input yet.
@@ -211,9 +211,7 @@ class Module(Holder, Trainable):
             print_fn: takes the text instead of the screen.
         """
         from .summary import summarize
-        table = summarize(self, input_shape, expand_nested)
-        table.show(print_fn)
-        return str(table)
+        summarize(self, input_shape, expand_nested).show(print_fn)
 
     def __getattr__(self, name: str) -> Any:
         hint = "" if self.built or name.startswith("_") else "; weights are made on the first call"

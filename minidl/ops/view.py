@@ -167,7 +167,7 @@ def _infer_concat(*xs: Spec, axis: int = -1) -> Inferred:
             raise ShapeError("concat", f"array {i} is {x}",
                              f"array 0 is {xs[0]}; all lengths but that of axis {at} must agree",
                              "Pad, crop or convert one of them.")
-    shape = xs[0].shape[:at] + (sum(x.shape[at] for x in xs),) + xs[0].shape[at + 1:]
+    shape = (*xs[0].shape[:at], sum(x.shape[at] for x in xs), *xs[0].shape[at + 1:])
     return Inferred((Spec(shape, xs[0].dtype),), attrs={"axis": at})
 
 
@@ -185,7 +185,8 @@ define("concat", inputs=("xs",), variadic=True, infer=_infer_concat, kernel=_con
        reference=lambda *xs, axis=-1: np.concatenate(xs, axis), doc="y = the xs one after another",
        gradients={"xs": lambda run, gy, axis, index, all_specs: _concat_gradient(
            run, gy, axis, index, [s.shape[axis] for s in all_specs])},
-       samples=(Sample(((2, 3), (2, 1), (2, 4)), {"axis": 1}), Sample(((2, 3), (4, 3)), {"axis": 0})),
+       samples=(Sample(((2, 3), (2, 1), (2, 4)), {"axis": 1}),
+                Sample(((2, 3), (4, 3)), {"axis": 0})),
        bad_calls=(BadCall(((2, 3), (3, 2)), {"axis": 0}, "must agree"),
                   BadCall(((2, 3),), {"axis": 5}, "expected -2 to 1")))
 

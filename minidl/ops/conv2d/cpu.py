@@ -58,8 +58,11 @@ class Geometry(NamedTuple):
 
 def _geometry(x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Shape, padding: Pads,
               dilation: Shape, groups: int) -> Geometry:
-    return Geometry(*x_shape, y_shape[1], y_shape[2], y_shape[3], w_shape[0], w_shape[1], stride,
-                    padding, dilation, groups)
+    images, height, width, channels = x_shape
+    _, p, q, filters = y_shape
+    kh, kw = w_shape[:2]
+    return Geometry(images, height, width, channels, p, q, filters, kh, kw, stride, padding,
+                    dilation, groups)
 
 
 # ---- windows to rows and back --------------------------------------------------------------

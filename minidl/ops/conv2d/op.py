@@ -16,8 +16,17 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, ShapeError
-from ...spec import (Pads, Shape, Spec, need_float, need_ndim, padding_pairs, tuple_of,
-                     window_output)
+from ...spec import (
+    Pads,
+    Shape,
+    Spec,
+    need_float,
+    need_ndim,
+    padding_pairs,
+    spec_of,
+    tuple_of,
+    window_output,
+)
 from ..registry import BadCall, Inferred, Kernel, Sample, define
 
 Pair = int | Sequence[int]
@@ -68,11 +77,11 @@ def _padded(x: np.ndarray, padding: Pads) -> np.ndarray:
 
 
 def _taps(w: np.ndarray, shape: Shape, stride: Shape, dilation: Shape, groups: int) -> Any:
-    """Yield, per kernel position and group, the slices of padded x, w and y that belong together."""
+    """Yield, per kernel position and group, the slices of padded x, w and y that go together."""
     c, k = w.shape[2], w.shape[3] // groups
     for i, j, g in np.ndindex(w.shape[0], w.shape[1], groups):
-        rows = slice(i * dilation[0], i * dilation[0] + (shape[1] - 1) * stride[0] + 1, stride[0])
-        columns = slice(j * dilation[1], j * dilation[1] + (shape[2] - 1) * stride[1] + 1, stride[1])
+        rows, columns = (slice(a * d, a * d + (n - 1) * s + 1, s) for a, d, n, s in
+                         zip((i, j), dilation, shape[1:3], stride, strict=True))
         yield ((slice(None), rows, columns, slice(g * c, g * c + c)),
                (i, j, slice(None), slice(g * k, g * k + k)), (..., slice(g * k, g * k + k)))
 
@@ -80,8 +89,8 @@ def _taps(w: np.ndarray, shape: Shape, stride: Shape, dilation: Shape, groups: i
 def reference(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair = 1,
               padding: Any = "valid", dilation: Pair = 1, groups: int = 1) -> np.ndarray:
     """Add up the contribution of every kernel position."""
-    inferred = infer(*(None if a is None else Spec(a.shape, a.dtype) for a in (x, w, b)),  # type: ignore[arg-type]
-                     stride, padding, dilation, groups)
+    inferred = infer(spec_of(x), spec_of(w), None if b is None else spec_of(b), stride, padding,
+                     dilation, groups)
     attrs, padded = inferred.attrs, _padded(x, inferred.attrs["padding"])
     y = np.zeros(inferred.out[0].shape)
     for xs, ws, ys in _taps(w, y.shape, attrs["stride"], attrs["dilation"], groups):

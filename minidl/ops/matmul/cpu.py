@@ -30,7 +30,8 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     flops = max(2 * m * n * a.shape[1], 1)
     with serial_blas():
         if m >= n:
-            run_ranges(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), m, max(8, GRAIN * m // flops))
+            run_ranges(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), m,
+                       max(8, GRAIN * m // flops))
         else:
             run_ranges(lambda i, j: np.matmul(a, b[:, i:j], out=out[:, i:j]), n,
                        max(64, GRAIN * n // flops))

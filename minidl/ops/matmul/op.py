@@ -1,7 +1,7 @@
 """Matrix product: y[..., m, n] = sum over k of a[..., m, k] b[..., k, n].
 
 Leading axes are broadcast as in NumPy; a and b have two axes at least. `linear` adds a bias to a
-product with a matrix of weights, y (..., units) = x (..., features) w (features, units) + b (units).
+product with a matrix of weights: y = x w + b, x (..., features), w (features, units), b (units).
 """
 
 from __future__ import annotations

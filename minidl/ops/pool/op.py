@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError
-from ...spec import (Pads, Shape, Spec, need_float, need_ndim, padding_pairs, tuple_of,
-                     window_output)
+from ...spec import Pads, Shape, Spec, need_float, need_ndim, padding_pairs, tuple_of, window_output
 from ..registry import BadCall, Inferred, Kernel, Sample, define
 
 Pair = int | Sequence[int]
@@ -119,10 +118,12 @@ def _apart(*shape: int) -> Callable[[np.random.Generator], np.ndarray]:
     return lambda rng: rng.permutation(int(np.prod(shape))).reshape(shape) / 9.0
 
 
-WINDOWS = ({}, {"window": 3, "stride": 2}, {"window": (2, 3), "stride": 1, "padding": "same"},
-           {"window": 3, "stride": 2, "padding": "same"}, {"window": (3, 2), "padding": 1},
-           {"window": 2, "stride": 3})
-BAD = (BadCall(((3, 4, 5),), {}, "expected (N, H, W, C)"), BadCall(((1, 2, 2, 1),), {"window": 3}, "fit"),
+WINDOWS: tuple[dict[str, Any], ...] = (
+    {}, {"window": 3, "stride": 2}, {"window": (2, 3), "stride": 1, "padding": "same"},
+    {"window": 3, "stride": 2, "padding": "same"}, {"window": (3, 2), "padding": 1},
+    {"window": 2, "stride": 3})
+BAD = (BadCall(((3, 4, 5),), {}, "expected (N, H, W, C)"),
+       BadCall(((1, 2, 2, 1),), {"window": 3}, "fit"),
        BadCall(((1, 4, 4, 1),), {"padding": 2}, "smaller than the window"),
        BadCall(((1, 4, 4, 1),), {"window": 0}, "at least 1"))
 

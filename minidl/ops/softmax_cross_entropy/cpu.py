@@ -90,6 +90,12 @@ def log_softmax_gradient(gy: np.ndarray, y: np.ndarray, *, out: np.ndarray, save
     _over_rows(_log_softmax_gradient, gy, y, out)
 
 
+@inline
+def _at(x, i, label):
+    """Return x[i, label], NaN for a label that is no class: kernels never read outside."""
+    return x[i, label] if 0 <= label < x.shape[1] else x.dtype.type(np.nan)
+
+
 @kernel
 def _loss_labels(start, stop, x, t, loss, log_sums, smoothing):
     for i in range(start, stop):
@@ -99,7 +105,7 @@ def _loss_labels(start, stop, x, t, loss, log_sums, smoothing):
         if smoothing > 0:
             for c in range(x.shape[1]):
                 total += np.float64(x[i, c]) - log_sum
-        loss[i] = -((1 - smoothing) * (x[i, t[i]] - log_sum) + smoothing / x.shape[1] * total)
+        loss[i] = -((1 - smoothing) * (_at(x, i, t[i]) - log_sum) + smoothing / x.shape[1] * total)
 
 
 @kernel
@@ -120,7 +126,8 @@ def _gradient_labels(start, stop, x, gy, t, log_sums, gx, smoothing):
         low = smoothing / x.shape[1]
         for c in range(x.shape[1]):
             gx[i, c] = gy[i] * (math.exp(x[i, c] - log_sums[i]) - low)
-        gx[i, t[i]] -= gy[i] * (1 - smoothing)
+        if 0 <= t[i] < x.shape[1]:
+            gx[i, t[i]] -= gy[i] * (1 - smoothing)
 
 
 @kernel
@@ -153,14 +160,15 @@ def softmax_cross_entropy_gradient(gy: np.ndarray, x: np.ndarray, t: np.ndarray,
 @kernel
 def _nll(start, stop, x, t, loss):
     for i in range(start, stop):
-        loss[i] = -x[i, t[i]]
+        loss[i] = -_at(x, i, t[i])
 
 
 @kernel
 def _nll_gradient(start, stop, gx, gy, t):
     for i in range(start, stop):
         gx[i, :] = 0
-        gx[i, t[i]] = -gy[i]
+        if 0 <= t[i] < gx.shape[1]:
+            gx[i, t[i]] = -gy[i]
 
 
 def nll(x: np.ndarray, t: np.ndarray, *, out: np.ndarray, saved: dict, work: dict) -> None:

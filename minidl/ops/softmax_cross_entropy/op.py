@@ -84,7 +84,8 @@ define("softmax_cross_entropy", inputs=("x", "t"), infer=_infer_loss,
            _targets(x, t, smoothing) * _reference_log(x)).sum(axis=-1),
        gradients={"x": _loss_rule}, flops=lambda x, t, **_: 5 * x.size,
        samples=(Sample(((4, 5), _labels)), Sample(((4, 5), _labels), {"smoothing": 0.1}),
-                Sample(((4, 5), _probabilities)), Sample(((4, 5), _probabilities), {"smoothing": 0.2})),
+                Sample(((4, 5), _probabilities)),
+                Sample(((4, 5), _probabilities), {"smoothing": 0.2})),
        bad_calls=(BadCall(((4, 5), np.zeros((4, 1), int)), {}, "Flatten integer labels"),
                   BadCall(((4, 5), (4, 6)), {}, "or probabilities (4, 5)"),
                   BadCall(((4, 5), np.zeros(4, int)), {"smoothing": 1.5}, "0 <= smoothing < 1")))
@@ -112,7 +113,8 @@ def _pick(x: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 define("nll", inputs=("x", "t"), infer=_infer_nll, reference=_pick,
-       gradients={"x": lambda run, gy, t, x_spec: run("nll_gradient", gy, t, classes=x_spec.shape[-1])},
+       gradients={"x": lambda run, gy, t, x_spec: run(
+           "nll_gradient", gy, t, classes=x_spec.shape[-1])},
        doc="loss = - x[label], x the log-probabilities (..., C)",
        samples=(Sample(((4, 5), _labels)),),
        bad_calls=(BadCall(((4, 5), np.zeros(3, int)), {}, "One integer per sample"),
