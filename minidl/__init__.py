@@ -45,9 +45,12 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it to the table
     from .nn.load import load_model as load_model
     from .ops.registry import define as define_op  # noqa: F401
     from .optim import schedules as schedules
+    from .plan import record as record
     from .train import callbacks as callbacks
     from .train import losses as losses
     from .train import metrics as metrics
+    from .train.inspect import profile as profile
+    from .train.inspect import trace_nan as trace_nan
 
 _PLACES = {
     # tensors

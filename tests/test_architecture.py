@@ -24,7 +24,7 @@ PACKAGE = Path(minidl.__file__).parent
 MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 LINES = 400
 
-LEVELS = (("errors", "config", "spec", "random"), ("backend",), ("ops",), ("dispatch",),
+LEVELS = (("errors", "config", "spec", "random", "files"), ("backend",), ("ops",), ("dispatch",),
           ("autograd",), ("plan", "optim", "data", "testing"), ("train",), ("nn",),
           ("models", "io", "viz"), ("recipes",), ("__init__",), ("cli",), ("__main__",))
 """Lowest first; a module imports from lower ones or from its own folder."""

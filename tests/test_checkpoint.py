@@ -170,7 +170,7 @@ def test_the_old_file_survives_a_failed_save(
     whole(tmp_path)
     if caught is CheckpointError:
         assert "cannot be written" in str(seen.value)
-        assert ("The disk is full; free some space." in str(seen.value)) == ("space" in str(error))
+        assert ("The disk is full; free some space" in str(seen.value)) == ("space" in str(error))
 
 
 FULL = """

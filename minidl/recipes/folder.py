@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, DataError
+from ..files import replacing
 
 WRITTEN = ("run.json", "checkpoints", "history.json", "history.png", "model.safetensors",
            "model.json", "report.json")
@@ -128,13 +129,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     Raises:
         CheckpointError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.tmp")
-    try:
-        part.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise CheckpointError(str(path), f"cannot be written: {error.strerror}", "",
-                              "Make room there, or name another folder.") from error
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     return path

@@ -6,33 +6,23 @@ it. Nested dicts and lists with arrays anywhere in them ("trees") are what the r
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import CheckpointError
+from ..files import replacing
 from .tree import put_together, take_apart
 
 SUFFIX = ".safetensors"
 KEY = "minidl"  # entry of the header that holds the JSON
 VERSION = 1
 PathLike = str | os.PathLike[str]
-
-_REMEDIES = {errno.ENOSPC: "The disk is full; free some space.",
-             errno.EDQUOT: "Your quota is used up; free some space.",
-             errno.EFBIG: "The file would exceed the size limit; save elsewhere.",
-             errno.EACCES: "No permission; save into a folder of your own.",
-             errno.EPERM: "No permission; save into a folder of your own.",
-             errno.EROFS: "That disk is read-only; save elsewhere.",
-             errno.ENOTDIR: "A part of the path is a file; choose another path.",
-             errno.EISDIR: "There is a folder of that name; choose another path."}
 
 
 def file_of(path: PathLike) -> Path:
@@ -63,9 +53,9 @@ def save_file(path: PathLike, tensors: Mapping[str, np.ndarray], metadata: Mappi
     arrays = {name: _plain(array) for name, array in tensors.items()}
     header = {"version": VERSION, "crc32": _checksum(arrays), **metadata}
     text = json.dumps(header, allow_nan=False)
-    with _in_place_of(target) as aside:
+    with replacing(target) as aside:
         write(arrays, aside, {KEY: text})
-    with _in_place_of(target.with_suffix(".json")) as aside:
+    with replacing(target.with_suffix(".json")) as aside:
         aside.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
     return target
 
@@ -81,56 +71,6 @@ def _checksum(arrays: Mapping[str, np.ndarray]) -> int:
         crc = zlib.crc32(arrays[name].reshape(-1).view(np.uint8).data if arrays[name].size else b"",
                          zlib.crc32(name.encode(), crc))
     return crc
-
-
-@contextmanager
-def _in_place_of(target: Path) -> Iterator[Path]:
-    """Give a file name in the same folder; what was written there replaces `target` at once."""
-    aside = target.with_name(f".{target.name}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.touch()
-        mode = aside.stat().st_mode  # as the user's umask has it; safetensors makes private files
-        yield aside
-        aside.chmod(mode)
-        _sync(aside)
-        os.replace(aside, target)
-        _sync_folder(target.parent)
-    except BaseException as error:
-        _remove(aside)
-        if isinstance(error, Exception):
-            raise _cannot_write(target, error) from error
-        raise
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming last through a power cut; Windows has no such call."""
-    if os.name == "nt":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder itself is missing or closed to us, so nothing was written
-
-
-def _cannot_write(target: Path, error: Exception) -> CheckpointError:
-    remedies = [r for code, r in _REMEDIES.items() if getattr(error, "errno", None) == code
-                or f"os error {code}" in str(error)]
-    return CheckpointError(str(target), f"cannot be written: {error}", "",
-                           remedies[0] if remedies else "What was saved there before is unchanged.")
 
 
 # ---- reading -------------------------------------------------------------------------------

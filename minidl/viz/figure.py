@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import MinidlError, ShapeError
+from ..errors import ShapeError
+from ..files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,19 +86,11 @@ def save(figure: Figure, path: Pathish) -> Path:
     A file of this name is replaced once the new one is complete.
 
     Raises:
-        MinidlError: the file cannot be written.
+        CheckpointError: the file cannot be written.
 
     >>> save(new_figure(2, 1), "picture.png")  # doctest: +SKIP
     """
     target = Path(path)
-    part = target.with_name(f".{target.name}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(part, format=target.suffix[1:] or "png")
-        os.replace(part, target)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise MinidlError(str(target), f"cannot be written: {error.strerror}", "",
-                          "Choose another place, or make room there.") from error
+    with replacing(target) as aside:
+        figure.savefig(aside, format=target.suffix[1:] or "png")
     return target
