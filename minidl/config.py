@@ -6,18 +6,20 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 from .errors import ArgumentError
 
 _Switch = AbstractContextManager[None]
+_Value = TypeVar("_Value")
 
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 _shapes_only: ContextVar[bool] = ContextVar("shapes_only", default=False)
-_threads = [os.cpu_count() or 1]
+_threads: ContextVar[int] = ContextVar("threads", default=os.cpu_count() or 1)
 
 
 @contextmanager
-def _set(variable: ContextVar[bool], value: bool) -> Iterator[None]:
+def _set(variable: ContextVar[_Value], value: _Value) -> Iterator[None]:
     token = variable.set(value)
     try:
         yield
@@ -60,16 +62,14 @@ def only_shapes() -> bool:
 
 def num_threads() -> int:
     """Return how many threads kernels may use; results do not depend on it."""
-    return _threads[0]
+    return _threads.get()
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let kernels use `count` threads inside the block."""
+def threads(count: int) -> _Switch:
+    """Let kernels use `count` threads inside the block.
+
+    Like all switches this one holds for the thread that enters the block, not for others.
+    """
     if count < 1:
         raise ArgumentError("threads", f"got {count}", "expected at least 1", "Give 1 or more.")
-    before, _threads[0] = _threads[0], count
-    try:
-        yield
-    finally:
-        _threads[0] = before
+    return _set(_threads, count)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from . import config
 from .backend.memory import pool
-from .errors import ArgumentError, DeviceError, MinidlError
+from .errors import ArgumentError, DeviceError, DTypeError, MinidlError
 from .ops import registry
 from .ops.registry import Inferred, Kernel, Op
 from .spec import Spec, spec_of
@@ -57,24 +58,27 @@ class Call:
         """Run the kernel on the buffers of this call; running it again gives the same bits."""
         plan = self.plan
         out: Any = self.out[0] if len(self.out) == 1 else self.out
-        plan.kernel.function(*self.inputs, out=out, saved=self.saved, work=self.work, **plan.attrs)
+        with np.errstate(all="ignore"):  # a NaN goes through; whoever looks for it finds it
+            plan.kernel.function(*self.inputs, out=out, saved=self.saved, work=self.work,
+                                 **plan.attrs)
 
 
 Hook = Callable[[Call, Callable[[], None]], None]
-_hooks: list[Hook] = []
+_hooks: ContextVar[tuple[Hook, ...]] = ContextVar("hooks", default=())
 
 
 @contextmanager
 def hook(function: Hook) -> Iterator[None]:
     """Let `function(call, compute)` see every call inside the block; it must call `compute()`.
 
-    Profiler, NaN tracer and recorder are such functions. The last hook is the outermost.
+    Profiler, NaN tracer and recorder are such functions. The last hook is the outermost. What other
+    threads compute meanwhile is not seen.
     """
-    _hooks.append(function)
+    token = _hooks.set((*_hooks.get(), function))
     try:
         yield
     finally:
-        _hooks.remove(function)
+        _hooks.reset(token)
 
 
 def run(name: str | Op, *arrays: Array | None, out: Sequence[Array] | None = None,
@@ -94,8 +98,8 @@ def call(op: Op, arrays: Sequence[Array | None], attrs: Mapping[str, Any], *,
         out: buffers to write into instead of fresh ones; they may be inputs where the op's
             `may_overwrite` says so.
     """
-    plan = plan_of(op, tuple(None if a is None else spec_of(a) for a in arrays), attrs,
-                   algorithm, device)
+    specs = tuple([None if a is None else spec_of(a) for a in arrays])
+    plan = plan_of(op, specs, attrs, algorithm, device)
     if op.view is not None:
         as_they_are = op.strided or config.only_shapes()
         inputs = tuple(arrays) if as_they_are else tuple(map(_contiguous, arrays))
@@ -105,14 +109,14 @@ def call(op: Op, arrays: Sequence[Array | None], attrs: Mapping[str, Any], *,
                     {k: _no_values(s) for k, s in plan.saved.items()}, {})
         return _tell(done, lambda: None)
     inputs = tuple(arrays) if op.strided else tuple(map(_packed, arrays))
-    results = (tuple(pool.empty(s.shape, s.dtype) for s in plan.out) if out is None
+    results = (tuple([pool.empty(s.shape, s.dtype) for s in plan.out]) if out is None
                else _checked_out(plan, out))
     done = Call(plan, inputs, results, _buffers(plan.saved), _buffers(plan.work))
     return _tell(done, done.compute)
 
 
 def _tell(done: Call, compute: Callable[[], None]) -> Call:
-    for function in _hooks:
+    for function in _hooks.get():
         compute = _wrap(function, done, compute)
     compute()
     done.work = {}
@@ -133,7 +137,7 @@ _VIEW = Kernel("view", lambda: None)
 def plan_of(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
             algorithm: str | None = None, device: str = "cpu") -> Plan:
     """Check a call and say which kernel and which buffers it takes."""
-    key = (op.name, id(op), specs, tuple(attrs.items()), algorithm, device, config.num_threads())
+    key = (op, specs, tuple(attrs.items()), algorithm, device, config.num_threads())
     try:
         known = _plans.get(key)
     except TypeError:  # an attribute that cannot be hashed, such as a list
@@ -166,6 +170,10 @@ def _make_plan(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
 
 
 def _check_inputs(op: Op, specs: tuple[Spec | None, ...]) -> None:
+    for spec in specs:
+        if spec is not None and not spec.dtype.isnative:
+            raise DTypeError(op.name, f"got an array of type {spec.dtype}", "expected this machine's "
+                             "byte order", 'Convert it: x.astype(x.dtype.newbyteorder("=")).')
     if op.variadic:
         return
     if len(specs) != len(op.inputs):

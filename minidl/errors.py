@@ -13,7 +13,7 @@ def message(where: str, got: str, expected: str = "", remedy: str = "") -> str:
     if expected:
         text += f"; {expected}"
     whole = f"{text}. {remedy}" if remedy else text
-    return whole if whole.endswith(".") else f"{whole}."
+    return whole if whole.endswith((".", "?")) else f"{whole}."
 
 
 class MinidlError(Exception):

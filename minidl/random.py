@@ -24,8 +24,8 @@ class Generator:
 
     def seed(self, seed: int) -> None:
         """Start the sequence of this seed from its beginning."""
-        if not 0 <= seed < 1 << 63:
-            raise ArgumentError("seed", f"got {seed}", "expected 0 to 2**63 - 1",
+        if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 63:
+            raise ArgumentError("seed", f"got {seed!r}", "expected an integer from 0 to 2**63 - 1",
                                 "Change the seed.")
         self._seed, self._counter = int(seed), 0
 

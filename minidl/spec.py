@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -105,12 +105,12 @@ def normal_axes(op: str, axes: int | Sequence[int] | None, ndim: int) -> tuple[i
 def tuple_of(op: str, name: str, value: int | Sequence[int], length: int,
              lowest: int = 1) -> tuple[int, ...]:
     """Turn an int or a sequence into a tuple of `length` integers of at least `lowest`."""
-    several = (value,) * length if isinstance(value, (int, np.integer)) else tuple(value)
+    several = tuple(value) if isinstance(value, Iterable) else (value,) * length
     whole = all(isinstance(v, (int, np.integer)) for v in several)
     if len(several) != length or not whole or min(several) < lowest:
-        raise ArgumentError(op, f"got {name}={value!r}",
-                            f"expected {length} integers of at least {lowest}, or one for all",
-                            f"Change {name}.")
+        wanted = ("an integer of at least {}" if length == 1 else
+                  f"{length} integers of at least {{}}, or one for all").format(lowest)
+        raise ArgumentError(op, f"got {name}={value!r}", f"expected {wanted}", f"Change {name}.")
     return tuple(int(v) for v in several)
 
 
@@ -155,7 +155,7 @@ def window_output(op: str, sizes: Shape, window: Shape, stride: Shape, pads: Pad
     out = []
     for size, k, s, (before, after), d in zip(sizes, window, stride, pads, dilation, strict=True):
         room = size + before + after - ((k - 1) * d + 1)
-        if room < 0:
+        if room < 0 or not size:
             raise ShapeError(op, f"got an input of {' x '.join(map(str, sizes))}, padded by {pads}",
                              f"a window of {' x '.join(map(str, window))} with dilation "
                              f"{dilation} does not fit",

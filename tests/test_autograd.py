@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ import ties
 from minidl import config, dispatch
 from minidl.autograd import functional as F  # noqa: N812 (its usual short name)
 from minidl.autograd.parameter import Parameter
-from minidl.autograd.tape import apply
+from minidl.autograd.tape import apply, at_place, place
 from minidl.autograd.tensor import Tensor, as_tensor
 from minidl.backend.memory import pool
 from minidl.errors import (
@@ -497,6 +498,13 @@ def test_python_floats_become_float32_and_arrays_keep_their_type() -> None:
     assert Tensor([1, 2]).dtype == np.int64 and Tensor([True]).dtype == bool
 
 
+def test_the_other_byte_order_is_converted() -> None:
+    array = np.array([1.5, 2.0])
+    x = Tensor(array.astype(array.dtype.newbyteorder()), requires_grad=True)
+    F.square(x).sum().backward()
+    assert x.dtype.isnative and x.grad.tolist() == [3, 4]
+
+
 def test_methods_match_numpy() -> None:
     a = np.arange(6.0).reshape(2, 3)
     x = Tensor(a)
@@ -551,3 +559,90 @@ def test_composed_functions_have_right_gradients() -> None:
                      lambda x: x / (1.0 + x * x) - 2.0**x, lambda x: F.where(x > 0.0, x, x * x)):
         report = gradcheck(function, x)
         assert report.ok, str(report)
+
+
+def test_an_index_array_may_change_after_its_use() -> None:
+    x = Tensor(np.arange(5.0), requires_grad=True)
+    index = np.array([0, 1])
+    y = x[index]
+    index[:] = 4
+    y.sum().backward()
+    assert x.grad.tolist() == [1, 1, 0, 0, 0]
+    assert x[np.array([0, 1])].tolist() == [0, 1]
+
+
+def test_masks_must_fit() -> None:
+    x = Tensor(np.arange(5.0))
+    for length in (3, 7):
+        with pytest.raises(ShapeError, match="boolean index did not match"):
+            x[np.arange(length) < 2]
+    assert x[np.arange(5) > 2].tolist() == [3, 4] and x[[]].shape == (0,)
+    assert x[np.array(True)].shape == (1, 5)
+
+
+def test_one_element_is_a_view_too() -> None:
+    x = Tensor(np.arange(3.0))
+    x[1].assign(7.0)
+    assert isinstance(x[1].data, np.ndarray) and x.tolist() == [0, 7, 2]
+
+
+def test_numbers_that_the_other_type_cannot_hold() -> None:
+    truth, small = Tensor([True, False]), Tensor(np.array([1, 2], np.uint8))
+    assert (truth + 1).tolist() == [2, 1] and (truth == 2).tolist() == [False, False]
+    assert (truth * True).dtype == bool
+    assert (small + 300).tolist() == [301, 302] and (small == -1).tolist() == [False, False]
+    assert (small + 1).dtype == np.uint8
+    with pytest.raises(DTypeError, match="expected numbers"):
+        small + 2**70
+
+
+def test_gradients_of_powers_at_zero() -> None:
+    a = Tensor(np.array([0.0, 2.0]), requires_grad=True)
+    b = Tensor(np.array([2.0, 2.0]), requires_grad=True)
+    (a**0.0).sum().backward()
+    assert a.grad.tolist() == [0, 0]
+    F.power(a, b).sum().backward()
+    np.testing.assert_allclose(b.grad.numpy(), [0, 4 * np.log(2)])
+
+
+def test_pointwise_ops_of_one_shape_refuse_others() -> None:
+    for labels in (np.ones((1, 1)), np.array(1.0), np.ones(4)):
+        with pytest.raises(ShapeError, match="expected equal shapes"):
+            F.binary_cross_entropy_with_logits(np.ones((4, 1)), labels)
+
+
+def test_a_gradient_from_a_hook_is_not_shared_and_has_the_shape() -> None:
+    given = np.ones(3)
+    x, y = (Tensor(np.zeros(3), requires_grad=True) for _ in range(2))
+    x.register_hook(lambda g: Tensor(given))
+    (x * 2.0).sum().backward()
+    given[:] = 9
+    assert x.grad.tolist() == [1, 1, 1]
+    y.register_hook(lambda g: Tensor(1.0))
+    with pytest.raises(ShapeError, match=r"hook: got a gradient of shape \(\)"):
+        (y * 2.0).sum().backward()
+
+
+def test_shapes_at_the_edge() -> None:
+    x = Tensor(np.zeros((2, 3)))
+    assert F.argmax(np.zeros((0, 5)), axis=1).shape == (0,)
+    assert x.transpose((1, 0)).shape == x.transpose(1, 0).shape == (3, 2)
+    wrong: tuple[tuple[Callable[[], Any], str], ...] = (
+        (lambda: x.reshape(-2, -3), "does not hold as many"),
+        (lambda: F.split(x, [-1, 4]), "must add up"),
+        (lambda: F.argmax(np.zeros((0, 5)), axis=0), "nothing to compare"),
+        (lambda: F.max_pool2d(np.zeros((1, 0, 4, 1)), 2, 1, padding=1), "does not fit"),
+        (lambda: F.conv2d(np.zeros((1, 4, 4, 1)), np.zeros((1, 1, 1, 1)), stride=1.5),
+         "stride=1.5"))
+    for call, text in wrong:
+        with pytest.raises(MinidlError, match=text):
+            call()
+
+
+def test_places_belong_to_a_thread() -> None:
+    seen: list[str] = []
+    with at_place("layer"):
+        other = threading.Thread(target=lambda: seen.append(place()))
+        other.start()
+        other.join(60)
+    assert seen == [""]

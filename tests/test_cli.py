@@ -394,14 +394,14 @@ def place(tmp_path, demo):
 
 ERRORS = {
     "unknown recipe": ("train lecture_mnits", "Did you mean lecture_mnist?"),
-    "unknown summary": ("summary convnet", "Did you mean mnist_convnet?"),
+    "unknown summary": ("summary convnet", "Did you mean mnist_convnet?\n"),
     "no data folder": ("train lecture_mnist --data {0}/none --out {0}/o", "which is not a folder"),
     "empty data folder": ("train lecture_mnist --data {0}/empty --out {0}/o",
                           "lacks train-images-idx3-ubyte"),
     "demo with data": ("train demo --data {0} --out {0}/o", "the demo has its own digits"),
     "file in the way": ("train demo --out {0}/file", "file: is a file; expected a folder"),
     "file above": ("train demo --out {0}/file/run", "file is a file"),
-    "device": ("train demo --device cuda --out {0}/o", "got device 'cuda'; expected \"cpu\""),
+    "device": ("train demo --device cuda --out {0}/o", "--device: got device 'cuda'; expected \"cpu\""),
     "no checkpoint": ("train demo --out {0}/o --resume {0}/none", "there is no checkpoint"),
     "not a checkpoint": ("train demo --out {0}/o --resume {0}/file", "there is no checkpoint"),
     "no folder": ("evaluate {0}/none", "there is no such folder"),
@@ -410,7 +410,9 @@ ERRORS = {
     "predict without run": ("predict {0}/empty {0}/file", "holds no run.json"),
     "missing image": ("predict {1} {0}/none.png", "none.png: there is no such file"),
     "not an image": ("predict {1} {0}/file", "file: is not an image; expected PNG, JPEG"),
-    "folder as image": ("predict {1} {0}/empty", "empty: cannot be read"),
+    "file for a run": ("evaluate {1}/model.json", "model.json: is a file; expected the folder"),
+    "folder as image": ("predict {1} {0}/empty",
+                        "cannot be read" if os.name == "nt" else "empty: is a folder"),
     "cut image": ("predict {1} {0}/cut.png", "cut.png: cannot be read"),
     "folder for picture": ("evaluate {1} --limit 10 --confusion {0}/empty",
                            "empty: cannot be written"),
@@ -453,6 +455,16 @@ def test_wrong_command_lines_are_status_2(case):
     assert done.status == 2
     assert text in done.err
     assert "usage: minidl" in done.err
+
+
+def test_without_a_command_there_is_help():
+    done = minidl()
+    assert all(name in done.err for name in options.COMMANDS)
+
+
+def test_a_loss_that_is_not_a_number_is_said(tmp_path):
+    done = train(tmp_path / "run", "--epochs", 1, "--lr", 1e10)
+    assert "The loss is no longer a number" in done.out
 
 
 def test_debug_shows_the_traceback():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from minidl.backend import cpu
 from minidl.errors import ArgumentError, DeviceError, DTypeError, MinidlError, ShapeError
 from minidl.ops import registry
 from minidl.ops.registry import Kernel, Op
+from minidl.plan import record
 from minidl.spec import Spec
 
 A, B = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
@@ -215,7 +217,8 @@ WRONG: list[tuple[Callable[[], Any], type[MinidlError], str]] = [
     (lambda: dispatch.run("add", A, B, axis=1), ArgumentError, "axis"),
     (lambda: dispatch.run("relu", A, slope=1), ArgumentError, r"unknown arguments \['slope'\]"),
     (lambda: dispatch.run("nothing", A), ArgumentError, "op table: no op 'nothing'; there are abs"),
-    (lambda: dispatch.run("exp", A.astype(">f8")), DTypeError, "exp: got x of type >f8"),
+    (lambda: dispatch.run("exp", A.astype(A.dtype.newbyteorder())), DTypeError,
+     "exp: got an array of type [<>]f8; expected this machine's byte order"),
     (lambda: dispatch.run("exp", A.astype("f2")), DTypeError, "expected float32 or float64"),
     (lambda: dispatch.run("divide", A, B.astype("f4")), DTypeError,
      "divide: got b of type float32; expected float64. Convert it"),
@@ -305,3 +308,108 @@ def test_number_of_threads_is_checked() -> None:
     text = "threads: got 0; expected at least 1"
     with pytest.raises(ArgumentError, match=text), config.threads(0):
         pass
+
+
+def test_threads_hold_for_the_thread_that_asks() -> None:
+    seen: list[int] = []
+    usual = config.num_threads()
+    with config.threads(usual + 3):
+        other = threading.Thread(target=lambda: seen.append(config.num_threads()))
+        other.start()
+        other.join(60)
+    assert seen == [usual] and config.num_threads() == usual
+
+
+def test_ranges_inside_ranges_do_not_wait_for_each_other() -> None:
+    done: list[tuple[int, int]] = []
+
+    def outer(start: int, stop: int, slot: int) -> None:
+        cpu.run_slots(lambda a, b, s: done.append((start, a)), cpu.ranges(4, 1))
+
+    def work() -> None:
+        with config.threads(2):
+            cpu.run_slots(outer, cpu.ranges(3, 1))
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(60)
+    assert sorted(done) == [(i, j) for i in range(3) for j in range(4)]
+
+
+def test_error_is_raised_when_no_other_range_runs() -> None:
+    running: set[int] = set()
+    both = threading.Barrier(2, timeout=60)
+
+    def part(start: int, stop: int, slot: int) -> None:
+        running.add(start)
+        both.wait()
+        if start == 0:
+            running.remove(start)
+            raise KeyError(start)
+        threading.Event().wait(0.05)
+        running.remove(start)
+
+    with config.threads(2), pytest.raises(KeyError):
+        cpu.run_slots(part, cpu.ranges(2, 1))
+    assert not running
+
+
+def test_user_threads_may_ask_for_different_numbers_of_threads() -> None:
+    wrong: list[BaseException] = []
+
+    def work(count: int) -> None:
+        try:
+            for _ in range(200):
+                with config.threads(count):
+                    cpu.run_slots(lambda a, b, slot: None, cpu.ranges(8, 1))
+        except RuntimeError as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in (2, 3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong
+
+
+def test_replay_with_more_threads_than_recorded() -> None:
+    x = np.random.default_rng(0).standard_normal((512, 2048)).astype("float32")
+    with config.threads(1), record() as step:
+        y = dispatch.run("sum", x, axis=(0,))
+    wanted = y.copy()
+    y.fill(0)
+    with config.threads(4):
+        step.replay()
+    np.testing.assert_array_equal(y, wanted)
+
+
+def test_hooks_see_their_own_thread_only() -> None:
+    names: list[str] = []
+    with dispatch.hook(lambda call, compute: (names.append(call.plan.op.name), compute())[1]):
+        other = threading.Thread(target=lambda: dispatch.run("exp", A))
+        other.start()
+        other.join(60)
+        dispatch.run("add", A, B)
+    assert names == ["add"]
+
+
+def test_a_folder_that_cannot_be_written_only_costs_time(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.warns(UserWarning, match="set MINIDL_CACHE"):
+        folder = cpu._writable(tmp_path / "file" / "kernels")
+    assert folder.is_dir() and cpu._writable(tmp_path / "kernels") == tmp_path / "kernels"
+
+
+def test_kernels_of_numpy_let_infinity_through() -> None:
+    assert np.isnan(dispatch.run("matmul", np.array([[np.inf]]), np.zeros((1, 1)))).all()
+    clipped = dispatch.run("clip_gradients", np.array([np.inf, 1.0]), norm=1.0)
+    assert np.isnan(clipped[0]) and clipped[1] == 0
+
+
+def test_indices_with_arrays_make_no_plans() -> None:
+    before = len(dispatch._plans)
+    x = Tensor(A)
+    for i in range(3):
+        assert x[np.array([i % 2])].shape == (1, 3)
+    assert len(dispatch._plans) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import weakref
 from itertools import pairwise
 
@@ -218,6 +219,7 @@ def test_up_to_in_a_chain_and_in_a_nested_model():
     wanted = body.get_layer("conv1")(x * 2).data
     np.testing.assert_array_equal(model.up_to("body/conv1")(x).data, wanted)
     np.testing.assert_array_equal(body.up_to("conv1")(2 * x).data, wanted)
+    np.testing.assert_array_equal(body.up_to(0)(2 * x).data, wanted)
     assert model.get_layer("body/conv1") is body.layers[0]
     assert [m.name for m in model.leaf_modules()] == [
         "rescaling", "conv1", "re_lu", "flatten", "dense"]
@@ -349,6 +351,16 @@ def test_save_and_load(tmp_path):
         load_model(tmp_path / "nothing")
 
 
+def test_a_trained_model_can_be_pickled():
+    model = Sequential([Input((3,)), L.Dense(2)])
+    model.compile("sgd", "mse")
+    model.fit(draw(4, 3), draw(4, 2), verbose=0)
+    again = pickle.loads(pickle.dumps(model))
+    x = draw(2, 3)
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    again.fit(draw(4, 3), draw(4, 2), verbose=0)
+
+
 def test_copies_are_independent():
     model = residual()
     twin = copy.deepcopy(model)
@@ -425,6 +437,13 @@ def test_plot(tmp_path, ending):
     start = path.read_bytes()[:200]
     assert b"<?xml" in start if ending == "svg" else start.startswith(b"\x89PNG")
     Sequential([Input((3,)), L.Dense(2)]).plot(str(path))
+
+
+@pytest.mark.parametrize("name", ["graph.xyz", "folder.png"])
+def test_a_plot_that_cannot_be_written(tmp_path, name):
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(errors.CheckpointError, match=f"{name}: cannot be written"):
+        residual().plot(tmp_path / name)
 
 
 def test_layout_has_no_overlaps():

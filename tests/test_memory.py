@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from minidl import config
 from minidl.autograd import functional as F  # noqa: N812 (its usual short name)
 from minidl.autograd.tensor import Tensor
 from minidl.backend.memory import ALIGNMENT, SMALLEST, Pool, lease, pool
@@ -167,7 +168,8 @@ def test_numpy_view_outlives_its_tensor() -> None:
     assert np.all(view == 1) and all(address(o.data) != place for o in others)
 
 
-def test_a_step_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_step_leaves_nothing_behind(count: int) -> None:
     x = Tensor(np.random.default_rng(0).standard_normal((16, 20, 20, 4)).astype("float32"))
     w = Tensor(np.ones((3, 3, 4, 8), "float32"), requires_grad=True)
 
@@ -175,11 +177,12 @@ def test_a_step_leaves_nothing_behind() -> None:
         F.max_pool2d(F.relu(F.conv2d(x, w, padding="same"))).sum().backward()
         w.zero_grad()
 
-    step()
-    before = pool.taken, pool.taken + pool.held
-    for _ in range(3):
+    with config.threads(count):
         step()
-    assert (pool.taken, pool.taken + pool.held) == before
+        before = pool.taken, pool.taken + pool.held
+        for _ in range(20):
+            step()
+        assert (pool.taken, pool.taken + pool.held) == before
 
 
 # ---- leases --------------------------------------------------------------------------------

@@ -498,7 +498,13 @@ def test_errors_name_the_layer_by_its_full_path():
 
 
 BAD = [
-    (lambda: L.Dense(0), "Dense: got units=0"),
+    (lambda: L.Dense(0), "Dense: got units=0; expected an integer of at least 1"),
+    (lambda: L.Dense(3.0), "Dense: got units=3.0; expected an integer"),
+    (lambda: L.Dense(3, activaton="relu"), r"Dense: got .*'activaton'.*; expected units, activation"),
+    (lambda: L.SpatialDropout2D(0.1, p=1), "SpatialDropout2D: .* expected rate, name, trainable"),
+    (lambda: L.Flatten(input_shape=(2,)), "Flatten: .* goes into an Input"),
+    (lambda: Sequential(L.Dense(3), L.Dense(4)), r"expected a list of layers. Write Sequential\(\["),
+    (lambda: L.Input(28, 28), r"got shape=28; expected a tuple .* Write Input\(\(28, 28, 1\)\)"),
     (lambda: L.Dense(3, activation="rely"), "activation: got 'rely'"),
     (lambda: L.Dense(3, kernel_initializer="glorot"), "initializer: got 'glorot'"),
     (lambda: L.Dense(3, kernel_regularizer="l3"), "regularizer: got 'l3'"),
@@ -520,6 +526,7 @@ BAD_CALLS = [
     (L.Conv2D(4, 3, groups=3), np.ones((1, 5, 5, 6), "f4"), "got groups=3; it must divide 6 input"),
     (L.Conv2D(4, 7), np.ones((1, 5, 5, 6), "f4"), "does not fit"),
     (L.Dense(4), np.ones((1, 5), "int64"), "got x of type int64"),
+    (L.Dense(4), [[1.0, 2.0]], r"\(Dense\): got a list of numbers; .* Make an array"),
     (L.Add(), np.ones((1, 5), "f4"), r"Call it as Add\(\)\(\[a, b\]\)"),
     (L.Subtract(), [np.ones(2, "f4")] * 3, "got 3 tensors; expected 2"),
     (L.Concatenate(), [np.ones((1, 2, 2), "f4"), np.ones((1, 3, 2), "f4")], "must agree"),

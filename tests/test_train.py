@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from minidl.autograd.tensor import Tensor
 from minidl.data import DataLoader
 from minidl.errors import ArgumentError, MinidlError, NotFiniteError, ShapeError
 from minidl.nn import layers
+from minidl.optim import schedules
 from minidl.train import losses, metrics
 from minidl.train.callbacks import (
     Callback,
@@ -481,6 +483,10 @@ ERRORS: list[tuple[Callable[[Any], Any], str]] = [
     (fits(class_weight=3.0), "expected a dict {class number: weight}"),
     (fits(callbacks=[print]), "among callbacks; expected Callback objects"),
     (fits(verbose="yes"), "got verbose='yes'"),
+    (fits(epochs=1.5), "fit: got epochs=1.5; expected an integer of at least 0"),
+    (fits(epochs=-1), "got epochs=-1"),
+    (lambda m: m.compile("sgd", losses.NLL), r"got the class NLL; .* Write NLL\(\)"),
+    (lambda m: EarlyStopping(patience=-1), "EarlyStopping: got patience=-1"),
     (fits(resume=True), "resume=True without a Checkpoint callback"),
     (fits(callbacks=[EarlyStopping("val_los")]), "got monitor='val_los'; .* loss, accuracy, lea"),
     (fits(callbacks=[ModelCheckpoint("a{val_loss}")]), "fields are epoch, loss, accuracy, lear"),
@@ -599,6 +605,14 @@ def test_learning_rate_scheduler() -> None:
     history = network().fit(X, Y, epochs=3, verbose=0, callbacks=[
         LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch else 0.5)]).history
     assert history["learning_rate"] == [0.5, 0.25, 0.125]
+
+
+@pytest.mark.parametrize("schedule", [lambda epoch: 0.5**epoch, schedules.StepDecay(1.0, 1, 0.5)])
+def test_a_schedule_may_take_the_epoch_alone(schedule: Callable[[int], float]) -> None:
+    model = network()
+    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=LearningRateScheduler(schedule))
+    assert history.history["learning_rate"] == [1.0, 0.5, 0.25]
+    assert re.fullmatch(r"History\(3 epochs; the last: loss .*, learning_rate 0.25\)", str(history))
 
 
 def test_model_checkpoint_keeps_every_epoch_or_the_best(tmp_path: Path) -> None:

@@ -32,7 +32,10 @@ class Storage:
         self.version = 0
         self.foreign = foreign
         self._leases: list[weakref.ref[np.ndarray]] = []
-        self._saves: weakref.WeakSet[Saved] | None = None
+        self._saves: set[weakref.ref[Saved]] = set()
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[()]]:
+        return Storage, ()  # a copy in another process shares memory with nobody
 
     @property
     def exposed(self) -> bool:
@@ -41,8 +44,9 @@ class Storage:
 
     def expose(self, array: np.ndarray) -> np.ndarray:
         """Return a view of `array` for the user, and watch what is saved of this storage."""
-        for saved in self._saves or ():
-            saved.take_fingerprint()
+        for saved in [r() for r in tuple(self._saves)]:
+            if saved is not None:
+                saved.take_fingerprint()
         if self.foreign or not array.size:
             return array.view()
         if not array.flags.c_contiguous or not array.flags.writeable:
@@ -54,9 +58,7 @@ class Storage:
 
     def watch(self, saved: Saved) -> None:
         """Remember what was saved, in case a view is handed out later."""
-        if self._saves is None:
-            self._saves = weakref.WeakSet()
-        self._saves.add(saved)
+        self._saves.add(weakref.ref(saved, self._saves.discard))
 
 
 class Saved:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
 
+from ..errors import AutogradError
 from .tensor import Tensor, TensorLike
 
 
@@ -36,6 +38,14 @@ class Parameter(Tensor):
         self.requires_grad = trainable
         self.regularizer: Callable[[Tensor], Tensor] | None = None
         self.constraint: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def _in_place(self, other: object) -> NoReturn:
+        """Raise: `p -= x` would make a tensor that is no parameter of the model."""
+        raise AutogradError(f'parameter "{self.name}"', "got += or its like, which makes another "
+                            "tensor", "expected a change of this one",
+                            "Write p.assign(p.data - rate * p.grad.data), or use an optimizer.")
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = _in_place
 
     @property
     def trainable(self) -> bool:

@@ -35,16 +35,9 @@ def broadcast_to(x: TensorLike, shape: Shape) -> Tensor:
 
 
 def getitem(x: TensorLike, index: Any) -> Tensor:
-    """Return x[index]; slices give views, integer arrays copies, booleans count as indices."""
-    parts: list[Any] = []
-    for part in index if isinstance(index, tuple) else (index,):
-        part = part.data if isinstance(part, Tensor) else part
-        if isinstance(part, (list, np.ndarray)):
-            part = np.asarray(part)
-            parts.extend(part.nonzero() if part.dtype == bool else (part,))
-        else:
-            parts.append(part)
-    found = Index(tuple(parts))
+    """Return x[index]; slices and integers give views, arrays of integers or booleans copies."""
+    parts = index if isinstance(index, tuple) else (index,)
+    found = Index(tuple(p.data if isinstance(p, Tensor) else p for p in parts))
     return apply("getitem" if found.basic else "take", as_tensor(x), index=found)
 
 
@@ -69,7 +62,7 @@ def split(x: TensorLike, parts: int | Sequence[int], axis: int = -1) -> list[Ten
     if isinstance(parts, int):
         parts = [x.shape[at] // parts] * parts if parts > 0 else []
     ends = np.cumsum(parts).tolist()
-    if not ends or ends[-1] != x.shape[at]:
+    if not ends or ends[-1] != x.shape[at] or min(parts) < 0:
         raise ShapeError("split", f"got parts {parts} of axis {at} of shape {x.shape}",
                          f"they must add up to {x.shape[at]}", "Change the parts.")
     starts = [0, *ends[:-1]]

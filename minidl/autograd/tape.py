@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import config, dispatch
-from ..errors import AutogradError, MinidlError
+from ..errors import AutogradError, MinidlError, ShapeError
 from ..ops import registry
 from ..spec import Spec
+from . import tensor as tensors  # each of the two modules needs the other
 from .guard import Saved, Storage
 
 if TYPE_CHECKING:
@@ -55,12 +58,12 @@ class Node:
             raise AutogradError(self.place or self.op.name,
                                 "backward went through here before and freed what it had saved",
                                 "", "Use backward(retain_graph=True) the first time")
-        _places.append(f"{self.place}, backward of {self.op.name}".lstrip(", "))
+        _places.names.append(f"{self.place}, backward of {self.op.name}".lstrip(", "))
         try:
             shared: dict[registry.Joint, tuple[np.ndarray, ...]] = {}
             return [(parent, self._gradient(i, gy, shared)) for i, parent in self.parents.items()]
         finally:
-            _places.pop()
+            _places.names.pop()
 
     def _gradient(self, index: int, gy: np.ndarray,
                   shared: dict[registry.Joint, tuple[np.ndarray, ...]]) -> np.ndarray:
@@ -110,12 +113,19 @@ def _spec(plan: dispatch.Plan, need: str, index: int) -> Spec | None:
 
 # ---- recording -----------------------------------------------------------------------------
 
-_places: list[str] = []
+class _Places(threading.local):
+    """The layers that compute just now in this thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+
+_places = _Places()
 
 
 def place() -> str:
     """Return the layer that computes just now, and the op whose gradient it is in backward."""
-    return _places[-1] if _places else ""
+    return _places.names[-1] if _places.names else ""
 
 
 class at_place:  # noqa: N801 (used as a function)
@@ -125,10 +135,10 @@ class at_place:  # noqa: N801 (used as a function)
         self._name = name
 
     def __enter__(self) -> None:
-        _places.append(self._name)
+        _places.names.append(self._name)
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        _places.pop()
+        _places.names.pop()
         if isinstance(error, MinidlError) and not getattr(error, "placed", False):
             placed = error.inside(self._name)
             placed.placed = True  # type: ignore[attr-defined]
@@ -145,16 +155,22 @@ def record(call: dispatch.Call, inputs: Sequence[Tensor | None],
                if t is not None and t.requires_grad and op.gradient(i)}
     if not parents:
         return None
-    needed = {need for i in parents for need in op.needs[op.gradient(i)]}  # type: ignore[index]
     here = place()
     where = f"{here}, {op.name}" if here else op.name
     saved = {}
-    for need in needed:
+    for need in _needed(op, tuple(parents)):
         found = _find(need, call, inputs, storages)
         if found is not None:
             array, storage = found
             saved[need] = None if array is None else Saved(array, storage, where, need)
     return Node(call, parents, saved, here)
+
+
+@lru_cache(1 << 12)
+def _needed(op: registry.Op, inputs: tuple[int, ...]) -> tuple[str, ...]:
+    """Return what the gradient rules of these inputs ask for, each name once."""
+    rules = [op.gradient(i) or "" for i in inputs]
+    return tuple(dict.fromkeys(need for rule in rules for need in op.needs[rule]))
 
 
 def _find(need: str, call: dispatch.Call, inputs: Sequence[Tensor | None],
@@ -207,19 +223,27 @@ def _add(total: np.ndarray, owned: bool, part: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _accumulate(leaf: Tensor, gradient: np.ndarray, source: np.ndarray) -> None:
-    """Add to a leaf's gradient; what shares memory with the gradient it came from is copied."""
+    """Add to a leaf's gradient; what others may hold is copied.
+
+    That is what shares memory with the gradient it came from, and what a hook saw or returned.
+    """
     for hook in leaf.hooks:
         gradient = _hooked(hook, gradient)
     if leaf.grad is not None:
         gradient = dispatch.run("add", leaf.grad.data, gradient)
-    elif not gradient.flags.carray or np.may_share_memory(gradient, source):
+    elif leaf.hooks or not gradient.flags.carray or np.may_share_memory(gradient, source):
         gradient = dispatch.run("copy", gradient)
     leaf.grad = type(leaf).own(gradient)
 
 
 def _hooked(hook: Hook, gradient: np.ndarray) -> np.ndarray:
     changed = hook(gradient)
-    return gradient if changed is None else np.asarray(changed, gradient.dtype)
+    if changed is None:
+        return gradient
+    if changed.shape != gradient.shape:
+        raise ShapeError("hook", f"got a gradient of shape {changed.shape}",
+                         f"expected {gradient.shape}", "It has the shape of the tensor.")
+    return np.asarray(changed, gradient.dtype)
 
 
 def apply(name: str | registry.Op, *inputs: Tensor | None, algorithm: str | None = None,
@@ -228,13 +252,12 @@ def apply(name: str | registry.Op, *inputs: Tensor | None, algorithm: str | None
 
     This is what every function of `functional` and every custom op calls.
     """
-    from .tensor import Tensor
     op = registry.get(name) if isinstance(name, str) else name
     arrays = [None if t is None else t.data for t in inputs]
     call = dispatch.call(op, arrays, attrs, algorithm=algorithm)
     storages = [_storage(op, array, inputs) for array in call.out]
     node = record(call, inputs, storages)
-    results = tuple(Tensor.own(array, storage, node if i == 0 else None)
+    results = tuple(tensors.Tensor.own(array, storage, node if i == 0 else None)
                     for i, (array, storage) in enumerate(zip(call.out, storages, strict=True)))
     return results[0] if len(results) == 1 else results
 

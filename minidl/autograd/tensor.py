@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -40,10 +40,11 @@ class Tensor:
 
     def __init__(self, data: TensorLike, requires_grad: bool = False,
                  dtype: str | np.dtype | type | None = None) -> None:
-        given: np.ndarray = data.data if isinstance(data, Tensor) else np.asarray(data)
+        given: np.ndarray = data.data if isinstance(data, Tensor) else _array(data)
         plain = isinstance(data, (int, float, list, tuple)) and not isinstance(data, np.generic)
         if dtype is None:
-            dtype = np.float32 if plain and given.dtype == np.float64 else given.dtype
+            own = given.dtype.newbyteorder("=")  # files may hold the other byte order
+            dtype = np.float32 if plain and own == np.float64 else own
         array: np.ndarray = given.astype(dtype, copy=False)
         if array.dtype.kind not in "fiub":
             raise DTypeError("Tensor", f"got elements of type {array.dtype}", "expected numbers",
@@ -129,6 +130,12 @@ class Tensor:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.data.__dlpack_device__()
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise AutogradError("Tensor", "elements cannot be set one by one",
+                            "expected a new tensor, or all values at once",
+                            "Compute with functional.where, or change a copy of .numpy() and give "
+                            "it to assign.")
 
     def item(self) -> float | int | bool:
         """Return the value of a tensor of one element as a Python number."""
@@ -294,9 +301,10 @@ class Tensor:
         """Return the elements in another shape; one length may be -1."""
         return functional.reshape(self, shape[0] if len(shape) == 1 else tuple(shape))  # type: ignore[arg-type]
 
-    def transpose(self, *axes: int) -> Tensor:
+    def transpose(self, *axes: int | Sequence[int]) -> Tensor:
         """Return a view with the axes in another order, reversed by default."""
-        return functional.transpose(self, axes or None)
+        order: Any = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return functional.transpose(self, order or None)
 
     def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """Return the sum over the given axes, over all by default."""
@@ -327,15 +335,28 @@ class Tensor:
         return functional.copy(self)
 
 
+def _array(data: Any) -> np.ndarray:
+    try:
+        return np.asarray(data)
+    except ValueError:  # NumPy's word for it is "inhomogeneous"
+        raise ShapeError("Tensor", "got lists of unequal lengths", "expected a full grid of numbers",
+                         "Make all inner lists equally long.") from None
+
+
 def as_tensor(value: TensorLike, like: Tensor | None = None) -> Tensor:
-    """Return `value` as a tensor; plain numbers take the element type of `like`."""
+    """Return `value` as a tensor; plain numbers take the element type of `like` if it can."""
     if isinstance(value, Tensor):
         return value
-    if like is not None and isinstance(value, (int, float)):
-        if isinstance(value, float) and like.dtype.kind != "f":
-            return Tensor.own(np.array(value, np.float32))
+    if like is not None and isinstance(value, (int, float)) and _holds(like.dtype, value):
         return Tensor.own(np.array(value, like.dtype))
     return Tensor(value)
+
+
+def _holds(dtype: np.dtype, value: float) -> bool:
+    """Say whether elements of a type can be a plain number."""
+    if dtype.kind in "iu" and isinstance(value, int):
+        return bool(np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
+    return dtype.kind == "f" or isinstance(value, bool)
 
 
 def empty(shape: Shape, dtype: str | np.dtype = "float32") -> Tensor:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -24,6 +26,7 @@ import threadpoolctl
 from .. import config
 
 Range = tuple[int, int]
+MOST_HELPERS = 64
 POINTWISE_GRAIN = 1 << 16  # elements per range: some 20 microseconds of memory-bound work
 
 
@@ -44,9 +47,24 @@ def cache_folder() -> Path:
         digest.update(source.name.encode() + source.read_bytes())
     features = llvm.get_host_cpu_features().flatten()
     digest.update(f"{numba.__version__} {llvm.get_host_cpu_name()} {features}".encode())
-    folder = user_cache() / "kernels" / digest.hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return _writable(user_cache() / "kernels" / digest.hexdigest()[:16])
+
+
+def _writable(folder: Path) -> Path:
+    """Return the folder, made if need be; where none can be written, one for this run only."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        warnings.warn(f"kernels are compiled anew in every run, as {folder} cannot be written "
+                      f"({error}); set MINIDL_CACHE to a folder of yours", stacklevel=2)
+        return Path(_for_this_run().name)
+
+
+@cache
+def _for_this_run() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="minidl-", ignore_cleanup_errors=True)
 
 
 def user_cache() -> Path:
@@ -60,18 +78,22 @@ def user_cache() -> Path:
     return base / "minidl"
 
 
+_settings_lock = threading.Lock()  # kernels are imported on first use, maybe by two threads
+
+
 def kernel(function: Callable) -> Callable:
     """Compile a function over a range with numba on first use and keep the result on disk.
 
     Sums may be reordered so that they run in vectors; the order is fixed at compile time.
     """
     settings: Any = numba.config
-    before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder())
-    try:
-        return numba.njit(function, cache=True, nogil=True, error_model="numpy",
-                          fastmath={"contract", "reassoc", "nsz", "arcp"})
-    finally:
-        settings.CACHE_DIR = before
+    with _settings_lock:
+        before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder())
+        try:
+            return numba.njit(function, cache=True, nogil=True, error_model="numpy",
+                              fastmath={"contract", "reassoc", "nsz", "arcp"})
+        finally:
+            settings.CACHE_DIR = before
 
 
 inline = numba.njit(inline="always", error_model="numpy",
@@ -100,41 +122,39 @@ def run_slots(function: Callable[[int, int, int], Any], parts: Sequence[Range]) 
     """Call `function(start, stop, slot)` for every range; `slot` counts the running threads.
 
     Two calls that run at the same time have different slots, so a slot can own workspace.
-    Slots are numbered from 0 to `config.num_threads()` - 1.
+    Slots are numbered from 0 to `config.num_threads()` - 1. An error of one call is raised when no
+    other call runs any more.
     """
     helpers = min(config.num_threads(), len(parts)) - 1
     todo = iter(parts)  # next() on a list iterator is atomic
+    held = [function]  # let go of at the end: a job may outlive this call, its arrays must not
 
     def drain(slot: int) -> None:
-        with np.errstate(all="ignore"):  # a NaN goes through; whoever looks for it finds it
+        with np.errstate(all="ignore"):  # as the waist does, but a thread has its own
             for start, stop in todo:
-                function(start, stop, slot)
+                held[0](start, stop, slot)
 
     if helpers < 1:
         drain(0)
         return
 
-    pending = [_workers().submit(drain, slot) for slot in range(1, helpers + 1)]
+    workers = _workers(os.getpid())
+    jobs = [workers.submit(drain, slot) for slot in range(1, helpers + 1)]
     try:
         drain(0)
     finally:
-        for job in pending:
-            job.result()
+        # What has not started is not needed any more; waiting for it would be a deadlock where
+        # this is a worker itself and all workers wait.
+        errors = [job.exception() for job in jobs if not job.cancel()]
+        held.clear()
+    for error in filter(None, errors):
+        raise error
 
 
-_pool_lock = threading.Lock()
-_current: dict[str, Any] = {}
-
-
-def _workers() -> ThreadPoolExecutor:
-    count = max(config.num_threads() - 1, 1)
-    with _pool_lock:
-        if _current.get("count") != count or _current.get("pid") != os.getpid():
-            if _current.get("pid") == os.getpid():
-                _current["pool"].shutdown(wait=False)
-            _current.update(count=count, pid=os.getpid(),
-                            pool=ThreadPoolExecutor(count, thread_name_prefix="minidl"))
-        return _current["pool"]
+@cache
+def _workers(process: int) -> ThreadPoolExecutor:
+    """Return the helpers of a process (a fork does not have its parent's), started on demand."""
+    return ThreadPoolExecutor(max(MOST_HELPERS, os.cpu_count() or 1), "minidl")
 
 
 # ---- BLAS ----------------------------------------------------------------------------------
@@ -175,8 +195,7 @@ class serial_blas:  # noqa: N801 (used as a function)
 def run_ufunc(ufunc: Callable, inputs: Sequence[np.ndarray], out: np.ndarray) -> None:
     """Write `ufunc(*inputs)` into `out`, inputs broadcast, shared among the threads."""
     if out.size <= POINTWISE_GRAIN:
-        with np.errstate(all="ignore"):
-            ufunc(*inputs, out=out)
+        ufunc(*inputs, out=out)
         return
     if all(a.shape == out.shape and a.flags.c_contiguous for a in inputs):
         inputs, out = [a.reshape(-1) for a in inputs], out.reshape(-1)

@@ -55,13 +55,14 @@ class Pool:
 
     def _take(self, size: int) -> _Block:
         with self._lock:
-            free = self._free[size]
-            raw = free.pop() if free else None
-            if raw is not None:
+            if free := self._free[size]:
+                raw = free.pop()
                 self.held -= size
+            else:
+                raw = _aligned(size)  # nothing is counted where this raises MemoryError
             self.taken += size
             self.peak = max(self.peak, self.taken)
-        block = _Block((size,), np.uint8, buffer=_aligned(size) if raw is None else raw)
+        block = _Block((size,), np.uint8, buffer=raw)
         block._pool = self
         return block
 

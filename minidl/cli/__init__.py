@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from ..errors import MinidlError
 from .options import COMMANDS, parser
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
-"""Exit statuses; 2, for a wrong command line, is argparse's."""
+OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+"""Exit statuses; WRONG, for a wrong command line, is argparse's."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0, 1 after an error, 130 after Ctrl+C.
 
-    A wrong command line ends the program with status 2.
+    A wrong command line ends the program with status 2; without a command there is help, too.
 
     Args:
         argv: the words after `minidl`; those of the process by default.
@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     arguments = parser().parse_args(argv)
+    if arguments.command is None:
+        parser().print_help(sys.stderr)
+        return WRONG
     try:
         return _run(arguments)
     except KeyboardInterrupt:

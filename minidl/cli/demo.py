@@ -13,9 +13,10 @@ from ..errors import ArgumentError
 from ..recipes import Recipe
 from ..recipes.folder import RunFolder
 from ..recipes.run import Result, run
-from .train import interrupted, sentence
+from .train import count, interrupted, sentence
 
 OUT = "runs/demo"
+IMAGES = 10_000  # shipped to train on
 SHOWN = 30  # test digits on the picture, 5 rows of 6
 
 
@@ -24,9 +25,10 @@ def demo(arguments: argparse.Namespace) -> int:
     recipe, out = recipes.get("demo"), arguments.out or OUT
     _check_free(RunFolder(out))
     epochs = arguments.epochs or recipe.epochs
-    print(f"A convolutional network learns handwritten digits: {epochs} rounds through 10,000 "
-          f"images\nof the MNIST data set, on {config.num_threads()} threads of this computer's "
-          "CPU.\n")
+    images = min(arguments.limit or IMAGES, IMAGES)
+    print(f"A convolutional network learns handwritten digits: {count(epochs, 'round')} through "
+          f"{count(images, 'image')}\nof the MNIST data set, on "
+          f"{count(config.num_threads(), 'thread')} of this computer's CPU.\n")
     result = run(recipe, out, overwrite=True, epochs=arguments.epochs, seed=arguments.seed,
                  limit=arguments.limit)
     if not result.report:

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         prog="minidl", description="A small deep learning engine for convolutional networks.",
         epilog="Begin with: minidl demo")
     top.add_argument("--version", action="version", version=f"minidl {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
     added = {}
     for name, (_, text) in COMMANDS.items():
         added[name] = commands.add_parser(name, help=text, description=_sentence(text))

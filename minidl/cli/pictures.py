@@ -37,6 +37,9 @@ def _grey(path: str | os.PathLike[str], size: tuple[int, int]) -> np.ndarray:
     except UnidentifiedImageError:
         raise DataError(str(path), "is not an image", "expected PNG, JPEG or the like",
                         "Convert it first.") from None
+    except IsADirectoryError:
+        raise DataError(str(path), "is a folder", "expected an image",
+                        "Name the images in it.") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(str(path), f"cannot be read ({error})", "expected a whole image",
                         "Get it again.") from error

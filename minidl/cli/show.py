@@ -21,7 +21,7 @@ def list_recipes(arguments: argparse.Namespace) -> None:
         table.add_row(name, recipe.data.name, recipe.source, recipe.printed,
                       result_text(measured.get(name)))
     Console().print(table)
-    print("\nTrain one with: minidl train NAME --data DIR")
+    print("\nTrain one with: minidl train NAME")
 
 
 def result_text(result: dict[str, Any] | None) -> str:

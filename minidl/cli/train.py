@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from .. import config, recipes
 from ..autograd.tensor import Tensor
+from ..errors import DeviceError
 from ..recipes.run import Result, run
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train an experiment, write into its folder, and say how well it did."""
     recipe = recipes.get(arguments.name)
-    Tensor(0.0).to(arguments.device)
+    _check_device(arguments.device)
     out = arguments.out or f"runs/{recipe.name}"
     print(f"{recipe.name} ({recipe.source}) on {recipe.data.name}, {config.num_threads()} threads")
     resume = True if arguments.resume == "" else arguments.resume or False
@@ -23,7 +25,16 @@ def train(arguments: argparse.Namespace) -> int:
     if not result.report:
         return interrupted(recipe.name, out)
     print(f"{sentence(result)}\nModel, history and report are in {out}.")
+    if not math.isfinite(result.report["test"]["loss"]):
+        print("The loss is no longer a number: train again with a smaller --lr.")
     return 0
+
+
+def _check_device(name: str) -> None:
+    try:
+        Tensor(0.0).to(name)
+    except DeviceError as error:
+        raise DeviceError("--device", error.got, error.expected, error.remedy) from None
 
 
 def interrupted(name: str, out: str) -> int:

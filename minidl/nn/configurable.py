@@ -71,6 +71,19 @@ def accepts(cls: type, argument: str) -> bool:
     return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
+def arguments_of(cls: type) -> list[str]:
+    """Return the names of a constructor's arguments, those that it hands on to its base too."""
+    names: list[str] = []
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        rest = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
+        names += [p.name for p in rest if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        if not any(p.kind is p.VAR_KEYWORD for p in rest):
+            break
+    return list(dict.fromkeys(names))
+
+
 _shared: ContextVar[dict[Any, Any] | None] = ContextVar("shared", default=None)
 
 

@@ -71,6 +71,9 @@ class InputLayer(Module):
     def __init__(self, shape: Sequence[int | None], dtype: str = "float32", name: str | None = None
                  ) -> None:
         super().__init__(name)
+        if not isinstance(shape, Sequence):
+            raise ArgumentError("Input", f"got shape={shape!r}", "expected a tuple of lengths",
+                                "Write Input((28, 28, 1)), or Input((28,)) for one axis.")
         lengths = tuple(shape)
         if not all(n is None or (isinstance(n, (int, np.integer)) and n > 0) for n in lengths):
             raise ArgumentError("Input", f"got shape={shape!r}",

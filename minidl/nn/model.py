@@ -86,19 +86,22 @@ class Model(Module):
         """Return a layer by name, by path in a nested model ("body/conv1"), or by position."""
         return find_layer(self, self.layers, name)
 
-    def up_to(self, *names: str) -> Model:
+    def up_to(self, *names: str | int) -> Model:
         """Return the model from the same inputs to the outputs of layers, sharing all layers.
 
         Args:
-            names: layers of this model, or of a model in it ("body/conv1"). Several give a list of
-                outputs. Of a layer that is used more than once, the first use counts.
+            names: layers of this model, by name or position, or of a model in it ("body/conv1").
+                Several give a list of outputs. Of a layer that is used more than once, the first
+                use counts.
         """
         outputs = [self.output_of(name) for name in names]
         inputs = self.inputs[0] if self._single else self.inputs
         return Model(inputs, outputs[0] if len(outputs) == 1 else outputs)
 
-    def output_of(self, name: str) -> Any:
+    def output_of(self, name: str | int) -> Any:
         """Return the symbol of a layer's output."""
+        if isinstance(name, int):
+            name = self._names.find(self.get_layer(name)) or ""
         for node in self.nodes:
             if self._layers.get(name) is node.layer:
                 return node.outputs

@@ -10,11 +10,11 @@ import numpy as np
 from ..autograd.parameter import Parameter
 from ..autograd.tape import at_place
 from ..autograd.tensor import Tensor, TensorLike
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..spec import Shape, Spec, spec_of
 from ..train.trainable import Trainable
 from . import calls, constraints, initializers, regularizers
-from .configurable import accepts
+from .configurable import accepts, arguments_of
 from .holder import Buffer, Holder
 from .naming import snake_case
 from .symbol import Symbol
@@ -60,8 +60,13 @@ class Module(Holder, Trainable):
     _pre_hooks: tuple[PreHook, ...] = ()
     _seen: Any = None
 
-    def __init__(self, name: str | None = None, trainable: bool = True, dtype: str = "float32"
-                 ) -> None:
+    def __init__(self, name: str | None = None, trainable: bool = True, dtype: str = "float32",
+                 **unknown: Any) -> None:
+        if unknown:
+            kind = type(self)
+            raise ArgumentError(kind.__name__, f"got the unknown arguments {sorted(unknown)}",
+                                f"expected {', '.join(arguments_of(kind))}", "Check the names; the "
+                                "shape of the input goes into an Input in front of the model.")
         self.name = name
         self.named_by_user = name is not None
         self._trainable = trainable
@@ -108,6 +113,7 @@ class Module(Holder, Trainable):
             from .graph import connect
             return connect(self, inputs, options)
         if calls.outermost():
+            self._no_numbers(inputs)
             inputs = map_tree(self._as_input, inputs)
         path = calls.path_of(self)
         calls.enter(self, path)
@@ -155,6 +161,15 @@ class Module(Holder, Trainable):
             return value
         array = np.asarray(value)
         return Tensor(array.astype(self.dtype, copy=False) if array.dtype.kind == "f" else array)
+
+    def _no_numbers(self, inputs: tuple[Any, ...]) -> None:
+        """Raise for lists of numbers; a list stands for several inputs."""
+        if any(isinstance(value, (list, tuple))
+               and any(isinstance(leaf, (int, float)) for leaf in leaves(value))
+               for value in inputs):
+            raise ShapeError(self._place(""), "got a list of numbers",
+                             "expected an array, or a list of arrays for several inputs",
+                             'Make an array of it: np.array(x, "float32").')
 
     def _place(self, path: str) -> str:
         kind = type(self).__name__

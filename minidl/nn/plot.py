@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..files import replacing
 
 if TYPE_CHECKING:
     from .model import Model
@@ -135,7 +138,11 @@ def _offsets(row: list[Box]) -> list[float]:
 
 
 def plot(model: Model, path: str) -> None:
-    """Draw a model's graph into a file, SVG or PNG by its ending."""
+    """Draw a model's graph into a file, SVG or PNG by its ending.
+
+    Raises:
+        CheckpointError: the file cannot be written, or pictures with that ending cannot.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     rows = layout(boxes_of(model))
@@ -150,7 +157,10 @@ def plot(model: Model, path: str) -> None:
     for row in rows:
         for box in row:
             _draw(axes, box, across, down)
-    figure.savefig(path, dpi=min(150.0, MOST_PIXELS / max(width, height)))
+    target = Path(path)
+    with replacing(target) as aside:
+        figure.savefig(aside, format=target.suffix[1:] or "png",
+                       dpi=min(150.0, MOST_PIXELS / max(width, height)))
 
 
 def _draw(axes: Any, box: Box, across: float, down: float) -> None:

@@ -34,6 +34,9 @@ class Sequential(Module):
         self.layers: list[Module] = []
         self._names = Names()
         self._symbols: list[Symbol] = []
+        if isinstance(layers, (Module, Symbol)):
+            raise ArgumentError("Sequential", f"got the layer {layers!r}",
+                                "expected a list of layers", "Write Sequential([first, second]).")
         for layer in layers or ():
             self.add(layer)
 
@@ -93,7 +96,7 @@ class Sequential(Module):
         """Return a layer by name, by path in a nested model ("body/conv1"), or by position."""
         return find_layer(self, self.layers, name)
 
-    def up_to(self, *names: str) -> Model:
+    def up_to(self, *names: str | int) -> Model:
         """Return the model up to layers, as `Model.up_to` does."""
         return self.to_graph().up_to(*names)
 

@@ -117,7 +117,7 @@ class Kernel:
         return getattr(importlib.import_module(module), name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Op:
     """One record of the op table.
 

@@ -20,7 +20,7 @@ def _infer_reshape(x: Spec, shape: Shape) -> Inferred:
     known = int(np.prod([n for n in wanted if n != -1], dtype=np.int64))
     if wanted.count(-1) == 1 and known and x.size % known == 0:
         wanted = tuple(x.size // known if n == -1 else n for n in wanted)
-    if -1 in wanted or int(np.prod(wanted, dtype=np.int64)) != x.size:
+    if min(wanted, default=0) < 0 or int(np.prod(wanted, dtype=np.int64)) != x.size:
         raise ShapeError("reshape", f"got {x.size} elements of shape {x.shape}",
                          f"the shape {tuple(shape)} does not hold as many",
                          "Change the shape; one length may be -1.")
@@ -70,29 +70,44 @@ define("broadcast_to", inputs=("x",), infer=_infer_broadcast, strided=True,
 
 
 class Index:
-    """An index that can be hashed: integers, slices, None, Ellipsis and integer arrays."""
+    """An index: integers, slices, None, Ellipsis, and arrays or lists of integers or booleans.
+
+    Arrays are copied, as backward needs them later. An index that holds some cannot be hashed: a
+    plan for each of them would fill the memory.
+    """
 
     def __init__(self, parts: Any) -> None:
-        self.parts = parts if isinstance(parts, tuple) else (parts,)
-        self._key = tuple(_hashable(p) for p in self.parts)
+        parts = parts if isinstance(parts, tuple) else (parts,)
+        self.parts = tuple(_copied(p) if isinstance(p, (list, np.ndarray)) else p for p in parts)
 
     def __hash__(self) -> int:
-        return hash(self._key)
+        return hash(tuple(map(_hashable, self.parts)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Index) and self._key == other._key
+        return isinstance(other, Index) and (
+            [*map(_hashable, self.parts)] == [*map(_hashable, other.parts)])
 
     @property
     def basic(self) -> bool:
         """Whether the result is a view."""
         return not any(isinstance(p, np.ndarray) for p in self.parts)
 
+    def view(self, x: np.ndarray) -> np.ndarray:
+        """Return x[index]; of one element too it is an array, which the Ellipsis sees to."""
+        whole = any(p is Ellipsis for p in self.parts)
+        return x[self.parts if whole else (*self.parts, Ellipsis)]
+
+
+def _copied(part: list | np.ndarray) -> np.ndarray:
+    array = np.array(part)
+    return array if array.size or isinstance(part, np.ndarray) else array.astype(np.intp)
+
 
 def _hashable(part: Any) -> Any:
     if isinstance(part, slice):
         return "slice", part.start, part.stop, part.step
     if isinstance(part, np.ndarray):
-        return "array", part.shape, part.dtype.str, part.tobytes()
+        raise TypeError("an index with arrays cannot be hashed or compared")
     return type(part).__name__, part
 
 
@@ -145,8 +160,8 @@ def _define_getitem(name: str, doc: str, indices: Sequence[Index], **how: Any) -
 
 
 _define_getitem("getitem", "y = x[index] for integers and slices: a view", _BASIC,
-                view=lambda x, index: x[index.parts])
-_define_getitem("take", "y = x[index] where the index holds integer arrays: a copy", _ADVANCED,
+                view=lambda x, index: index.view(x))
+_define_getitem("take", "y = x[index] where the index holds arrays: a copy", _ADVANCED,
                 kernel=_take)
 define("getitem_gradient", inputs=("gy",), infer=_infer_getitem_gradient, strided=True,
        reference=_getitem_gradient_reference, kernel=_getitem_gradient,

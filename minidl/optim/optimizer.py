@@ -90,7 +90,7 @@ class Optimizer:
         unknown = sorted(set(options) - set(DEFAULTS))
         if unknown:
             raise ArgumentError(self._name, f"got {', '.join(unknown)}",
-                                f"expected {', '.join([*self.settings, *DEFAULTS])}",
+                                "expected " + ", ".join(["learning_rate", *self.settings, *DEFAULTS]),
                                 "Check the names of the arguments.")
         given = {name: value for name, value in options.items() if value is not None}
         if "clip_norm" in given and "clip_value" in given:

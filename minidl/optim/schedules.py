@@ -7,7 +7,7 @@ plain function of a number, so a callback may as well ask it once per epoch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -244,6 +244,10 @@ def get(value: Any, custom_objects: Mapping[str, Any] | None = None) -> Schedule
         return deserialize("schedule", value, Schedule.known, custom_objects)
     if callable(value):
         return FunctionSchedule(value)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        raise ArgumentError("learning rate", f"got a {type(value).__name__}",
+                            "expected a number, a schedule or a function of the step",
+                            "Parameters are given to step: optimizer.step(model.parameters()).")
     return checked("learning rate", {"learning_rate": value})["learning_rate"]
 
 

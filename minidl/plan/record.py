@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from .. import config
 from ..dispatch import Call, hook
 from ..errors import ArgumentError
 
@@ -32,6 +33,7 @@ class Recording:
 
     def __init__(self) -> None:
         self._calls: list[Call] = []
+        self._threads = config.num_threads()  # workspace is there for so many
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -60,8 +62,9 @@ class Recording:
                                     f"the step was recorded with {buffer.shape} {buffer.dtype}",
                                     "Record a step for this shape too.")
             np.copyto(buffer, values)
-        for call in self._calls:
-            call.compute()
+        with config.threads(self._threads):
+            for call in self._calls:
+                call.compute()
 
     def _see(self, call: Call, compute: Callable[[], None]) -> None:
         # The waist lets go of the workspace after the call; the recording keeps it.

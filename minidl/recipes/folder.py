@@ -86,6 +86,10 @@ class RunFolder:
         Raises:
             DataError: there is no such folder, or no run was written into it.
         """
+        if self.path.is_file():
+            raise DataError(str(self.path), "is a file",
+                            "expected the folder that `minidl train` wrote",
+                            f"Name the folder: {self.path.parent}")
         if not self.path.is_dir():
             raise DataError(str(self.path), "there is no such folder",
                             "expected one that `minidl train` wrote", "Check the path.")

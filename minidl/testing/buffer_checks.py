@@ -12,8 +12,8 @@ from .buffers import fine_ranges, guarded_buffers
 from .cases import Arrays, Case, Outcome, grown
 from .result_checks import bound, distance
 
-LARGE = 1 << 21          # bytes of the first input of a large call
-ALLOWED_BYTES = 1 << 18  # that a kernel may allocate during a large call
+LARGE = 1 << 20          # bytes of the first input of a large call
+ALLOWED_BYTES = 3 << 16  # that a call may allocate: lists of ranges, buffers inside NumPy
 
 
 def buffers(case: Case) -> str:

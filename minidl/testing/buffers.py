@@ -56,12 +56,12 @@ def guarded_buffers(fill: int = NAN) -> Iterator[Buffers]:
 
 @contextmanager
 def fine_ranges(parts: int = 5) -> Iterator[None]:
-    """Cut every range inside the block into `parts` at least, as far as it goes."""
+    """Cut every range inside the block into `parts` at least and about 8 `parts` at most."""
     from ..backend import cpu
     ranges, run_slots = cpu.ranges, cpu.run_slots
 
     def finer(total: int, grain: int) -> list[tuple[int, int]]:
-        return ranges(total, max(1, min(grain, total // parts)))
+        return ranges(total, max(1, min(max(grain, total // (8 * parts)), total // parts)))
 
     def run_finer(function: Callable[[int, int], object], total: int, grain: int) -> None:
         run_slots(lambda start, stop, slot: function(start, stop), finer(total, grain))
@@ -77,8 +77,9 @@ def fine_ranges(parts: int = 5) -> Iterator[None]:
 
 def _replace(changes: Mapping[str, tuple[object, object]]) -> None:
     """Put new objects in the place of old ones in every module of the engine that holds them."""
-    for name, module in list(sys.modules.items()):
-        for attribute, (old, new) in changes.items():
-            if name.startswith("minidl.") and getattr(module, attribute, None) is old:
+    modules = [m for name, m in list(sys.modules.items()) if name.startswith("minidl.")]
+    for attribute, (old, new) in changes.items():
+        for module in modules:
+            if getattr(module, attribute, None) is old:
                 setattr(module, attribute, new)
     dispatch._plans.clear()  # they hold workspace that was cut by the ranges

@@ -174,6 +174,7 @@ _CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "int32": lambda a: a.astype(np.int32),
     "bool": lambda a: a.astype(bool),
     "the other float": lambda a: a.astype("f4" if a.dtype == "f8" else "f8"),
+    "the other byte order": lambda a: a.astype(a.dtype.newbyteorder()),
     "no elements": lambda a: a[:0],
     "an axis more": lambda a: a[None],
     "an axis less": lambda a: a[0],
@@ -184,12 +185,13 @@ _CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def strange(case: Case) -> Iterator[tuple[str, list[np.ndarray | None]]]:
     """Yield inputs of which one, or all, have another type or shape than the sample's."""
     arrays = case.draw()
-    floats = [i for i, a in enumerate(arrays) if a is not None and a.dtype.kind == "f"]
+    floats = [i for i, a in enumerate(arrays) if a is not None and a.dtype.kind in "fiu"]
     for name, change in _CHANGES.items():
         for which in [[i] for i in floats] + ([floats] if len(floats) > 1 else []):
             if all(arrays[i].ndim for i in which):  # type: ignore[union-attr]
-                changed = [change(a) if i in which and a is not None else a
-                           for i, a in enumerate(arrays)]
+                with np.errstate(all="ignore"):
+                    changed = [change(a) if i in which and a is not None else a
+                               for i, a in enumerate(arrays)]
                 yield f"{name} in input {', '.join(map(str, which))}", changed
 
 

@@ -90,6 +90,10 @@ class History(Callback):
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
 
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())
+        return f"History({len(self.epoch)} epochs{last and f'; the last: {last}'})"
+
     def state_dict(self) -> dict[str, Any]:
         """Return the lists."""
         return {"history": self.history, "epoch": self.epoch, "seconds": self.seconds}

@@ -206,6 +206,9 @@ def get(loss: str | Loss | Callable | Mapping[str, Any],
     """
     if isinstance(loss, Loss):
         return loss
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        raise ArgumentError("loss", f"got the class {loss.__name__}", "expected an object of it",
+                            f"Write {loss.__name__}().")
     if callable(loss):
         return FunctionLoss(loss)
     config = {"name": loss} if isinstance(loss, str) else dict(loss)

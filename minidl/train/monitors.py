@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError
+from ..spec import tuple_of
 from .callback import Best, Callback, Logs, need_log
 
 
@@ -77,7 +79,8 @@ class EarlyStopping(Callback):
 
     def __init__(self, monitor: str = "val_loss", patience: int = 0, min_delta: float = 0.0,
                  restore_best_weights: bool = False, mode: str = "auto") -> None:
-        self.monitor, self.patience = monitor, patience
+        self.monitor = monitor
+        self.patience, = tuple_of("EarlyStopping", "patience", patience, 1, lowest=0)
         self.restore_best_weights = restore_best_weights
         self.best = Best("EarlyStopping", monitor, mode, min_delta)
         self.on_train_begin()
@@ -174,20 +177,31 @@ class LearningRateScheduler(Callback):
     """Sets the learning rate before each epoch.
 
     Args:
-        schedule: function of the epoch (from 0) and the present learning rate.
+        schedule: function of the epoch (from 0), or of the epoch and the present learning rate; an
+            object of `minidl.schedules` counts epochs here.
     """
 
-    def __init__(self, schedule: Callable[[int, float], float]) -> None:
+    def __init__(self, schedule: Callable[..., float]) -> None:
         self.schedule = schedule
+        self.takes_rate = _takes(schedule, 2)
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Ask the function, and set the learning rate."""
         optimizer = self.model.optimizer
-        rate = self.schedule(epoch, float(optimizer.learning_rate))
+        now = (float(optimizer.learning_rate),) if self.takes_rate else ()
+        rate = self.schedule(epoch, *now)
         if not isinstance(rate, (int, float, np.floating)):
             raise ArgumentError("LearningRateScheduler", f"schedule({epoch}, ...) gave {rate!r}",
                                 "expected a number", "Return the learning rate.")
         optimizer.learning_rate = float(rate)
+
+
+def _takes(function: Callable, count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 class TerminateOnNaN(Callback):

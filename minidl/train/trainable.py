@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import optim
 from ..errors import ArgumentError
+from ..spec import tuple_of
 from . import checkpoint, losses, metrics
 from .callback import Callback, History
 from .feed import Batch, Feed, feed, several, source, split, weighted
@@ -70,7 +71,7 @@ class Trainable:
     # ---- training ----
 
     def fit(self, x: Any, y: Any = None, batch_size: int = 32, epochs: int = 1,
-            verbose: Any = "auto", callbacks: Sequence[Callback] = (),
+            verbose: Any = "auto", callbacks: Sequence[Callback] | Callback | None = None,
             validation_split: float = 0.0, validation_data: Any = None, shuffle: bool = True,
             class_weight: Mapping[int, float] | None = None, sample_weight: Any = None,
             initial_epoch: int = 0, validation_batch_size: int | None = None,
@@ -89,7 +90,7 @@ class Trainable:
             batch_size: samples in a batch; a loader has its own.
             epochs: number of the epoch to stop at.
             verbose: "auto", 0 silent, 1 a bar on a terminal, 2 a line per epoch.
-            callbacks: objects of `minidl.callbacks`.
+            callbacks: objects of `minidl.callbacks`, one or a list.
             validation_split: share at the end of the arrays, before shuffling, to validate on.
             validation_data: (x, y), (x, y, sample_weight) or a loader to validate on.
             shuffle: take the samples in a new order each epoch.
@@ -106,6 +107,8 @@ class Trainable:
             CheckpointError: there is nothing to resume from, or it belongs to another run.
         """
         how = self._how("fit")
+        epochs, = tuple_of("fit", "epochs", epochs, 1, lowest=0)
+        watching = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
         shown = progress(verbose)
         limit, held = None, validation_data
         if validation_split:
@@ -113,7 +116,7 @@ class Trainable:
         data = feed("fit", x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed,
                     limit=limit, class_weight=class_weight)
         validation = _validation(held, validation_batch_size or batch_size)
-        run = Run(self, how, data, validation, [*shown, *callbacks], epochs, initial_epoch)
+        run = Run(self, how, data, validation, [*shown, *watching], epochs, initial_epoch)
         return run.train(resume)
 
     def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None,

@@ -230,10 +230,9 @@ def batch_norm_inference(x: np.ndarray, mean: np.ndarray, var: np.ndarray,
     """Write y, by statistics that are given."""
     plan, inverse = layout(x.shape), saved["inv_std"]
     terms = work["terms"].reshape(3, plan.fold, plan.channels)
-    with np.errstate(all="ignore"):  # a NaN goes through
-        np.sqrt(np.add(var, epsilon, out=inverse), out=inverse)
-        np.divide(1, inverse, out=inverse)
-        np.multiply(inverse, 1 if gamma is None else gamma, out=terms[1])
+    np.sqrt(np.add(var, epsilon, out=inverse), out=inverse)
+    np.divide(1, inverse, out=inverse)
+    np.multiply(inverse, 1 if gamma is None else gamma, out=terms[1])
     np.copyto(terms[0], mean)
     np.copyto(terms[2], 0 if beta is None else beta)
     v, target = _shaped(plan, x, out)

@@ -20,6 +20,9 @@ from ..registry import BadCall, Inferred, Kernel, Sample, define
 def _infer(x: Spec, key: Spec, rate: float = 0.5, mask_shape: Sequence[int] | None = None
            ) -> Inferred:
     need_float("dropout", x=x)
+    if key != Spec((2,), np.dtype("uint64")):
+        raise ShapeError("dropout", f"got a key of {key}", "expected (2,) uint64, [seed, count]",
+                         "Take it from minidl.random, or make it: np.array([7, 0], \"uint64\").")
     if not 0 <= rate < 1:
         raise ArgumentError("dropout", f"got rate={rate}", "expected 0 <= rate < 1",
                             "It is the share of elements that become 0.")
@@ -76,4 +79,5 @@ define("dropout", inputs=("x", "key"), infer=_infer, reference=_reference,
                 Sample(((3, 5, 4, 6), KEY), {"rate": 0.5, "mask_shape": (3, 1, 1, 6)}),
                 Sample(((2, 5), KEY), {"rate": 0.0})),
        bad_calls=(BadCall(((3,), KEY), {"rate": 1.0}, "0 <= rate < 1"),
+                  BadCall(((3,), np.zeros(2, int)), {}, "[seed, count]"),
                   BadCall(((3, 4), KEY), {"mask_shape": (2, 4)}, "that of x, or 1")))

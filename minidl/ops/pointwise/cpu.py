@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
@@ -38,7 +39,7 @@ def _loop(name: str, formula: str, inputs: tuple[str, ...], attrs: tuple[str, ..
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
     path = cache_folder() / f"{name}_{dtype.name}_{digest}.py"
     if not path.exists():
-        part = path.with_suffix(f".{os.getpid()}.part")
+        part = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
         part.write_text(source)
         os.replace(part, path)
     spec = importlib.util.spec_from_file_location(f"minidl_kernel_{path.stem}", path)
@@ -66,8 +67,8 @@ def _source(formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...], dtype
     arguments = ", ".join(["start", "stop", *inputs, *attrs, "out"])
     # numba counts from 0 without checks for negative indices, so the loop becomes vector code
     slices = "".join(f"    {a} = {a}[start:stop]\n" for a in (*inputs, "out"))
-    return (f"import math\nfrom math import erf, exp, expm1, log1p, tanh\n\nimport numpy as np\n\n"
-            f"T = np.{dtype}\nsign = np.sign\n\n\n"
+    return (f"import math\nfrom math import erf, exp, expm1, log, log1p, tanh\n\n"
+            f"import numpy as np\n\nT = np.{dtype}\nsign = np.sign\n\n\n"
             f"def loop({arguments}):\n{slices}"
             f"    for i in range(stop - start):\n        out[i] = {typed}\n")
 

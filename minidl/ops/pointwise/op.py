@@ -1,20 +1,20 @@
 """Ops that work element by element, a line each: y = f(x), gx = gy f'(x).
 
 An expression is written once for every device: Python syntax, names of inputs and attributes, and
-the functions exp, expm1, log1p, tanh, erf, abs, sign. A NumPy function instead of an expression
-broadcasts its inputs; expressions take inputs of one shape.
+the functions exp, expm1, log, log1p, tanh, erf, abs, sign. A NumPy function instead of an
+expression broadcasts its inputs; expressions take inputs of one shape.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from ...errors import DTypeError
+from ...errors import DTypeError, ShapeError
 from ...spec import Spec, broadcast, need_float
 from ..broadcast import unbroadcast
 from ..registry import BadCall, Inferred, Rule, Sample, define
@@ -32,11 +32,10 @@ def names_in(expression: str) -> list[str]:
 
 def _same_shape(name: str, inputs: tuple[str, ...], *specs: Spec, **attrs: Any) -> Inferred:
     need_float(name, **dict(zip(inputs, specs, strict=True)))
-    shape = broadcast(name, *specs)
-    for spec in specs:
-        if spec.shape != shape:
-            broadcast(name, spec, Spec((*shape, 0), spec.dtype))
-    return Inferred((Spec(shape, specs[0].dtype),), attrs=attrs)
+    if any(spec.shape != specs[0].shape for spec in specs):
+        raise ShapeError(name, f"got shapes {' and '.join(str(s.shape) for s in specs)}",
+                         "expected equal shapes", "Reshape or broadcast one of them.")
+    return Inferred((specs[0],), attrs=attrs)
 
 
 def expression(name: str, formula: str, gradients: Mapping[str, str], reference: Callable, *,
@@ -80,9 +79,15 @@ def _compiled(name: str, formula: str, inputs: tuple[str, ...],
               attrs: Mapping[str, float]) -> Callable:
     def kernel(*arrays: np.ndarray, out: np.ndarray, saved: dict, work: dict,
                **values: float) -> None:
-        from .cpu import run_expression
-        run_expression(name, formula, inputs, tuple(attrs), arrays, values, out)
+        _cpu().run_expression(name, formula, inputs, tuple(attrs), arrays, values, out)
     return kernel
+
+
+@cache
+def _cpu() -> Any:
+    """Return the module of the CPU kernels; it is imported on first use."""
+    from . import cpu
+    return cpu
 
 
 def _rule(name: str, x: str, formula: str, inputs: tuple[str, ...],
@@ -94,8 +99,8 @@ def _rule(name: str, x: str, formula: str, inputs: tuple[str, ...],
     return eval(f"lambda run, {arguments}: run('{name}_gradient_{x}', {passed})")
 
 
-_NUMPY = {"exp": np.exp, "expm1": np.expm1, "log1p": np.log1p, "tanh": np.tanh, "abs": np.abs,
-          "sign": np.sign}
+_NUMPY = {"exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "tanh": np.tanh,
+          "abs": np.abs, "sign": np.sign}
 
 
 def _evaluated(formula: str, names: tuple[str, ...], defaults: Mapping[str, float]) -> Callable:
@@ -174,8 +179,7 @@ def numpy_op(name: str, ufunc: Callable, inputs: str, infer: Callable, *,
              bad_calls: tuple[BadCall, ...] = ()) -> None:
     """Define an op that is a NumPy function of broadcast inputs of any strides."""
     def kernel(*arrays: np.ndarray, out: np.ndarray, saved: dict, work: dict) -> None:
-        from ...backend.cpu import run_ufunc
-        run_ufunc(ufunc, arrays, out)
+        _cpu().run_ufunc(ufunc, arrays, out)
 
     names = tuple(inputs.split())
     if infer is _float_broadcast:
@@ -248,10 +252,13 @@ numpy_op("power", np.power, "a b", _float_broadcast, bad_calls=BAD_SHAPES + BAD_
          gradients={
              "a": lambda run, gy, a, b, a_spec: unbroadcast(
                  run, run("power_gradient_a", gy, *_alike(gy, a, b)), a_spec),
-             "b": lambda run, gy, a, y, b_spec: unbroadcast(
-                 run, run("multiply", gy, run("multiply", y, run("log", a))), b_spec)})
-gradient_op("power_gradient_a", "gy * b * a ** (b - 1)", ("gy", "a", "b"),
-            samples=(Sample(((3, 4), _positive, (3, 4))),))
+             "b": lambda run, gy, a, b, y, b_spec: unbroadcast(
+                 run, run("power_gradient_b", gy, *_alike(gy, a, b), y), b_spec)})
+gradient_op("power_gradient_a", "0 if b == 0 else gy * b * a ** (b - 1)", ("gy", "a", "b"),
+            samples=(Sample(((3, 4), _positive, (3, 4))), Sample(((3,), np.zeros(3), np.zeros(3)))))
+gradient_op("power_gradient_b", "0 if a == 0 and b >= 0 else gy * y * log(a)",
+            ("gy", "a", "b", "y"), samples=(Sample(((3, 4), _positive, (3, 4), (3, 4))),
+                                            Sample(((3,), np.zeros(3), np.ones(3), (3,)))))
 numpy_op("maximum", np.maximum, "a b", _any_broadcast, bad_calls=BAD_SHAPES,
          samples=(Sample((_apart, _apart)), Sample((_apart, np.array(1.3)))),
          gradients={

@@ -6,6 +6,7 @@ and uses vectors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -228,8 +229,8 @@ def _places(start, stop, x, y):
 def argmax(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, axis: int | None) -> None:
     """Write the positions of the largest elements."""
     rows = x.size if axis is None else x.shape[axis]
-    outer = 1 if axis is None else int(np.prod(x.shape[:axis], dtype=np.int64))
-    three = x.reshape(outer, rows, -1)
-    y = out.reshape(outer, three.shape[2])
+    outer = 1 if axis is None else math.prod(x.shape[:axis])
+    columns = 1 if axis is None else math.prod(x.shape[axis + 1:])
+    three, y = x.reshape(outer, rows, columns), out.reshape(outer, columns)
     run_ranges(lambda a, b: _places(a, b, three, y), outer,
-               max(1, POINTWISE_GRAIN * outer // x.size))
+               max(1, POINTWISE_GRAIN * outer // max(x.size, 1)))

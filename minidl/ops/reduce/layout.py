@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +77,7 @@ class Layout(NamedTuple):
             "moved": Spec(tuple(x.shape[a] for a in self.order), x.dtype)}
 
 
+@lru_cache(1 << 12)
 def fold_of(rows: int, columns: int) -> int:
     """Return how many rows to lay side by side: a divisor of `rows`, `CHUNK` columns at most.
 

@@ -121,7 +121,7 @@ def _infer_argmax(x: Spec, axis: int | None = None) -> Inferred:
         need_float("argmax", x=x)
     at = None if axis is None else normal_axis("argmax", axis, x.ndim)
     shape = () if at is None else x.shape[:at] + x.shape[at + 1:]
-    if not x.size:
+    if not (x.size if at is None else x.shape[at]):
         raise ShapeError("argmax", f"got x of shape {x.shape}", "there is nothing to compare",
                          "Check that the array is not empty.")
     return Inferred((Spec(shape, np.dtype("int64")),), attrs={"axis": at})

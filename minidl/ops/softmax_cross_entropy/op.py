@@ -51,7 +51,8 @@ def _infer_loss(x: Spec, t: Spec, smoothing: float = 0.0) -> Inferred:
         raise ArgumentError("softmax_cross_entropy", f"got smoothing={smoothing}",
                             "expected 0 <= smoothing < 1", "Common values are 0 and 0.1.")
     wanted = x.shape if t.dtype.kind == "f" else x.shape[:-1]
-    if not x.ndim or t.shape != wanted or (t.dtype.kind == "f" and t.dtype != dtype):
+    fits = t.dtype == dtype or t.dtype.kind in "iu"
+    if not x.ndim or t.shape != wanted or not fits:
         raise ShapeError("softmax_cross_entropy", f"got labels of {t} for logits of {x}",
                          f"expected integers {x.shape[:-1]} or probabilities {x.shape} of {dtype}",
                          "Flatten integer labels, or one-hot encode them.")
