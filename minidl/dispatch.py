@@ -172,8 +172,9 @@ def _make_plan(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
 def _check_inputs(op: Op, specs: tuple[Spec | None, ...]) -> None:
     for spec in specs:
         if spec is not None and not spec.dtype.isnative:
-            raise DTypeError(op.name, f"got an array of type {spec.dtype}", "expected this machine's "
-                             "byte order", 'Convert it: x.astype(x.dtype.newbyteorder("=")).')
+            raise DTypeError(op.name, f"got an array of type {spec.dtype}",
+                             "expected this machine's byte order",
+                             'Convert it: x.astype(x.dtype.newbyteorder("=")).')
     if op.variadic:
         return
     if len(specs) != len(op.inputs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import operator
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -434,6 +435,10 @@ BAD = [
     (lambda: Tensor([1.0]).backward(), AutogradError, "Set requires_grad=True on an input"),
     (lambda: Tensor([1, 2], requires_grad=True), DTypeError, "requires_grad for elements of type"),
     (lambda: Tensor(["a"]), DTypeError, "Tensor: got elements of type <U1; expected numbers"),
+    (lambda: Tensor([[1, 2], [3]]), ShapeError, "expected numbers, or lists of equal lengths"),
+    (lambda: leaf(1.0, 2.0).__setitem__(0, 1.0), AutogradError, "cannot be set one by one"),
+    (lambda: operator.isub(Parameter([1.0], "w"), 0.5), AutogradError,
+     r'parameter "w": got \+= or its like.* Write p.assign'),
     (lambda: Tensor([1.0, 2.0]).item(), ShapeError, r"item: got a tensor of shape \(2,\)"),
     (lambda: len(Tensor(1.0)), ShapeError, "len: got a tensor without axes"),
     (lambda: Tensor([1.0]).to("cuda"), DeviceError, "Tensor.to: got device 'cuda'"),
@@ -626,6 +631,9 @@ def test_a_gradient_from_a_hook_is_not_shared_and_has_the_shape() -> None:
 def test_shapes_at_the_edge() -> None:
     x = Tensor(np.zeros((2, 3)))
     assert F.argmax(np.zeros((0, 5)), axis=1).shape == (0,)
+    assert F.flatten(np.zeros((0, 3, 4))).shape == (0, 12)
+    assert F.linear(np.zeros((2, 4, 0)), np.zeros((0, 3))).tolist() == np.zeros((2, 4, 3)).tolist()
+    assert F.matmul(np.zeros((2, 3, 4)), np.zeros((4, 0))).shape == (2, 3, 0)
     assert x.transpose((1, 0)).shape == x.transpose(1, 0).shape == (3, 2)
     wrong: tuple[tuple[Callable[[], Any], str], ...] = (
         (lambda: x.reshape(-2, -3), "does not hold as many"),

@@ -21,6 +21,7 @@ from PIL import Image
 import minidl as dl
 from minidl import recipes
 from minidl.cli import doctor, main, options, show
+from minidl.cli.pictures import framed, read_image
 from minidl.data.datasets import digits, mnist
 from minidl.recipes import folder as folders
 
@@ -315,6 +316,29 @@ def test_predict_takes_photos_of_ink_on_paper(demo, digit, tmp_path):
         assert "dark on light, so inverted" in text
 
 
+@pytest.mark.parametrize("place", [(0, 0), (260, 0), (130, 200)])
+def test_a_digit_on_a_large_sheet_is_framed_as_the_data_set_has_it(place, digit, tmp_path):
+    sheet = Image.new("L", (400, 400), 240)
+    sheet.paste(digit.resize((140, 140)).point(lambda p: 240 - p * 3 // 4), place)
+    sheet.save(tmp_path / "sheet.png")
+    image, inverted = read_image(tmp_path / "sheet.png", (28, 28, 1))
+    assert inverted
+    assert np.corrcoef(image.ravel(), np.asarray(digit).ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("size", [(9, 5), (28, 60), (1, 1), (3000, 2)])
+@pytest.mark.parametrize("corner", [(3, 8), (57, 31)])
+def test_framed_fills_the_box_with_the_mass_at_pixel_14(size, corner):
+    light = np.zeros((200, 4000), np.uint8)
+    light[corner[0]:corner[0] + size[1], corner[1]:corner[1] + size[0]] = 180
+    image = framed(light, (28, 28))
+    centre = (np.indices(image.shape) * image).sum(axis=(1, 2)) / image.sum()
+    assert np.abs(centre - 14).max() <= 0.5
+    assert max(image.any(axis=1).sum(), image.any(axis=0).sum()) == 20
+    assert image.max() > 200
+    assert framed(light[:1], (28, 28)).max() == 0  # an empty sheet
+
+
 def test_predict_answers_for_each_image(demo, digit, tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(3)]
     for path in paths:
@@ -401,7 +425,8 @@ ERRORS = {
     "demo with data": ("train demo --data {0} --out {0}/o", "the demo has its own digits"),
     "file in the way": ("train demo --out {0}/file", "file: is a file; expected a folder"),
     "file above": ("train demo --out {0}/file/run", "file is a file"),
-    "device": ("train demo --device cuda --out {0}/o", "--device: got device 'cuda'; expected \"cpu\""),
+    "device": ("train demo --device cuda --out {0}/o",
+               "--device: got device 'cuda'; expected \"cpu\""),
     "no checkpoint": ("train demo --out {0}/o --resume {0}/none", "there is no checkpoint"),
     "not a checkpoint": ("train demo --out {0}/o --resume {0}/file", "there is no checkpoint"),
     "no folder": ("evaluate {0}/none", "there is no such folder"),

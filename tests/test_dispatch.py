@@ -413,3 +413,10 @@ def test_indices_with_arrays_make_no_plans() -> None:
     for i in range(3):
         assert x[np.array([i % 2])].shape == (1, 3)
     assert len(dispatch._plans) == before
+
+
+def test_gradient_rules_cannot_ask_for_variadic_inputs() -> None:
+    with pytest.raises(ArgumentError, match="a gradient rule asks for 'xs'; arrays of a variadic"):
+        registry.define("product_of_all", inputs=("xs",), variadic=True, reference=np.multiply,
+                        infer=lambda *xs: xs[0], kernel=lambda *xs, **rest: None,
+                        gradients={"xs": lambda run, gy, xs: gy})

@@ -108,7 +108,7 @@ def clean_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     for name in set(sys.modules) - modules:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
-    dispatch._hooks.clear()
+    dispatch._hooks.set(())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -285,7 +285,7 @@ SCRIPT = textwrap.dedent("""
     import json, os, signal, sys, time
     from pathlib import Path
     import test_resume as t
-    from minidl.train import checkpoint
+    from minidl import files
 
     folder, kind, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
@@ -305,13 +305,13 @@ SCRIPT = textwrap.dedent("""
             time.sleep(float(sys.argv[3]) / 1000)
 
     def kill_in(name):
-        original, left = getattr(checkpoint, name), [count]
+        original, left = getattr(files, name), [count]
         def counted(*arguments):
             left[0] -= 1
             if left[0] < 0:
                 die()
             return original(*arguments)
-        setattr(checkpoint, name, counted)
+        setattr(files, name, counted)
 
     more = []
     if kind.startswith("on_"):

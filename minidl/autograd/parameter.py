@@ -31,11 +31,10 @@ class Parameter(Tensor):
 
     def __init__(self, data: TensorLike, name: str = "", trainable: bool = True) -> None:
         values = data.data if isinstance(data, Tensor) else data
-        super().__init__(np.array(values, order="C"), False,  # optimizers write into it in place
+        super().__init__(np.array(values, order="C"), trainable,  # optimizers write into it
                          None if isinstance(data, (Tensor, np.ndarray)) else "float32")
         self.storage.foreign = False  # the copy above is ours alone
         self.name = name
-        self.requires_grad = trainable
         self.regularizer: Callable[[Tensor], Tensor] | None = None
         self.constraint: Callable[[np.ndarray], np.ndarray] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,7 +79,7 @@ def pad(x: TensorLike, pads: Sequence[tuple[int, int]], value: float = 0.0) -> T
 def flatten(x: TensorLike) -> Tensor:
     """Return x with all axes but the first made one."""
     x = as_tensor(x)
-    return reshape(x, (x.shape[0], -1)) if x.size else reshape(x, (x.shape[0], 0))
+    return reshape(x, (x.shape[0], math.prod(x.shape[1:])))  # -1 is ambiguous for an empty batch
 
 
 def flip(x: TensorLike, axis: Axis = None) -> Tensor:

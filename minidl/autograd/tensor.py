@@ -338,9 +338,11 @@ class Tensor:
 def _array(data: Any) -> np.ndarray:
     try:
         return np.asarray(data)
-    except ValueError:  # NumPy's word for it is "inhomogeneous"
-        raise ShapeError("Tensor", "got lists of unequal lengths", "expected a full grid of numbers",
-                         "Make all inner lists equally long.") from None
+    except ValueError as error:
+        if type(error) is not ValueError:  # not NumPy's
+            raise
+        raise ShapeError("Tensor", f"NumPy makes no array of it ({error})", "expected numbers, or "
+                         "lists of equal lengths", "Make inner lists equally long.") from None
 
 
 def as_tensor(value: TensorLike, like: Tensor | None = None) -> Tensor:

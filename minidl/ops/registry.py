@@ -238,6 +238,10 @@ def _check_rules(op: Op) -> None:
     if unknown:
         raise ArgumentError(op.name, f"gradient rules for {sorted(unknown)}",
                             f"inputs are {op.inputs}", "Name the rules as the inputs.")
+    if op.variadic and any(op.inputs[-1] in needs for needs in op.needs.values()):
+        raise ArgumentError(op.name, f"a gradient rule asks for {op.inputs[-1]!r}",
+                            "arrays of a variadic input are not kept",
+                            "Use all_specs and index, or inputs with a name each.")
 
 
 def get(name: str) -> Op:

@@ -89,8 +89,9 @@ class Optimizer:
         """Return all options, checked; those that are not given have their defaults."""
         unknown = sorted(set(options) - set(DEFAULTS))
         if unknown:
+            known = ["learning_rate", *self.settings, *DEFAULTS]
             raise ArgumentError(self._name, f"got {', '.join(unknown)}",
-                                "expected " + ", ".join(["learning_rate", *self.settings, *DEFAULTS]),
+                                f"expected {', '.join(known)}",
                                 "Check the names of the arguments.")
         given = {name: value for name, value in options.items() if value is not None}
         if "clip_norm" in given and "clip_value" in given:

@@ -206,7 +206,7 @@ def get(loss: str | Loss | Callable | Mapping[str, Any],
     """
     if isinstance(loss, Loss):
         return loss
-    if isinstance(loss, type) and issubclass(loss, Loss):
+    if isinstance(loss, type):
         raise ArgumentError("loss", f"got the class {loss.__name__}", "expected an object of it",
                             f"Write {loss.__name__}().")
     if callable(loss):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...backend.cpu import run_ranges, serial_blas
+from .op import as_rows
 
 GRAIN = 1 << 22  # floating point operations per block: some 50 microseconds
 
@@ -12,7 +13,7 @@ GRAIN = 1 << 22  # floating point operations per block: some 50 microseconds
 def matmul(a: np.ndarray, b: np.ndarray, *, out: np.ndarray, saved: dict, work: dict) -> None:
     """Write a b; blocks are rows of a, or matrices of a stack."""
     if out.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
-        a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, out.shape[-1])
+        a, out = as_rows(a), as_rows(out)
     if out.ndim == 2:
         product(a, b, out)
         return
@@ -40,8 +41,8 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
            work: dict) -> None:
     """Write x w + b."""
-    rows = out.reshape(-1, out.shape[-1])
-    product(x.reshape(-1, x.shape[-1]), w, rows)
+    rows = as_rows(out)
+    product(as_rows(x), w, rows)
     if b is not None:
         run_ranges(lambda i, j: np.add(rows[i:j], b, out=rows[i:j]), rows.shape[0],
                    max(1, (1 << 16) // max(rows.shape[1], 1)))

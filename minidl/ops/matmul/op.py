@@ -6,6 +6,7 @@ product with a matrix of weights: y = x w + b, x (..., features), w (features, u
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -70,8 +71,9 @@ def _infer_linear(x: Spec, w: Spec, b: Spec | None) -> Spec:
     return Spec((*x.shape[:-1], w.shape[1]), dtype)
 
 
-def _rows(x: np.ndarray) -> np.ndarray:
-    return x.reshape(-1, x.shape[-1])
+def as_rows(x: np.ndarray) -> np.ndarray:
+    """Return x (..., features) as (rows, features)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 define("linear", inputs=("x", "w", "b"), optional=("b",), infer=_infer_linear,
@@ -79,7 +81,7 @@ define("linear", inputs=("x", "w", "b"), optional=("b",), infer=_infer_linear,
        reference=lambda x, w, b: x @ w + (0 if b is None else b),
        gradients={
            "x": lambda run, gy, w: run("matmul", gy, w.T),
-           "w": lambda run, gy, x: run("matmul", _rows(x).T, _rows(gy)),
+           "w": lambda run, gy, x: run("matmul", as_rows(x).T, as_rows(gy)),
            "b": lambda run, gy: run("sum", gy, axis=tuple(range(gy.ndim - 1)))},
        samples=(Sample(((3, 4), (4, 5), (5,))), Sample(((3, 4), (4, 5), None)),
                 Sample(((2, 3, 4), (4, 5), (5,)))),

@@ -96,7 +96,7 @@ def _rmsprop(p, g, square, mean, velocity, decay, rate, fresh, momentum, epsilon
         spread = square[i]
         if mean is not None:
             mean[i] += fresh * (g[i] - mean[i])
-            spread -= mean[i] * mean[i]
+            spread = abs(spread - mean[i] * mean[i])  # rounding may bring it below 0
         step = rate * g[i] / sqrt(spread + epsilon)
         if velocity is not None:
             velocity[i] = momentum * velocity[i] + step

@@ -71,7 +71,7 @@ def _rmsprop(hyper: np.ndarray, p: np.ndarray, g: np.ndarray, s: Slots, rho: flo
     spread = s["mean_square"]
     if centered:
         s["mean"] = rho * s["mean"] + (1 - rho) * g
-        spread = spread - s["mean"]**2
+        spread = np.abs(spread - s["mean"]**2)
     step = hyper[0] * g / np.sqrt(spread + epsilon)
     if momentum:
         step = s["velocity"] = momentum * s["velocity"] + step
