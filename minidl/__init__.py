@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it to the table
     from .nn.load import load_model as load_model
     from .ops.registry import define as define_op  # noqa: F401
     from .optim import schedules as schedules
-    from .plan import record as record
+    from .plan.record import record as record
     from .train import callbacks as callbacks
     from .train import losses as losses
     from .train import metrics as metrics
@@ -82,7 +82,7 @@ _PLACES = {
     "callbacks": "train.callbacks",
     "profile": "train.inspect:profile",
     "trace_nan": "train.inspect:trace_nan",
-    "record": "plan:record",
+    "record": "plan.record:record",
     "recipes": "recipes",
     # data and pictures
     "data": "data",

@@ -163,7 +163,7 @@ def test_errors_in_a_nested_model_name_the_whole_path():
     with pytest.raises(errors.ShapeError, match=r'layer "body/conv2" \(Conv2D\), conv2d'):
         body(Input((6, 6, 3)))
     model = Sequential([Input((9, 9, 3)), body])
-    body.get_layer("conv2").kernel.data = np.zeros((5, 5, 3, 4), "f4")
+    body.get_layer("conv2").kernel.array = np.zeros((5, 5, 3, 4), "f4")
     with pytest.raises(errors.ShapeError, match=r'layer "sequential/body/conv2"|"body/conv2"'):
         model(draw(1, 9, 9, 3))
 

@@ -345,3 +345,23 @@ def test_storage_forgets_what_is_gone() -> None:
     del saved
     storage.expose(X.copy())
     assert not list(storage._saves or ())
+
+
+def test_a_change_through_data_is_noticed() -> None:
+    x = Tensor(np.array([1.0, 2.0]) * 1, requires_grad=True)
+    y = (x * x).sum()
+    x.data[0] = 5.0
+    with pytest.raises(SavedArrayChangedError, match='multiply.*argument "[ab]"'):
+        y.backward()
+
+
+def test_data_can_be_written_as_in_pytorch() -> None:
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    assert x.grad is not None
+    x.data -= 0.5 * x.grad.data
+    assert x.tolist() == [0.0, 0.0]
+    y = (x * x).sum()
+    x.data = np.array([3.0, 4.0], "float32")
+    with pytest.raises(SavedArrayChangedError):
+        y.backward()

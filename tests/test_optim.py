@@ -262,7 +262,7 @@ def test_result_does_not_depend_on_threads(name):
 
 def test_a_step_is_one_call_in_place():
     ps, calls = parameters("float32"), []
-    arrays, versions = [p.data for p in ps], [p.storage.version for p in ps]
+    arrays, versions = [p.array for p in ps], [p.storage.version for p in ps]
     optimizer = Adam()
     give_gradients(ps, 0)
     before = [p.grad.data.copy() for p in ps]
@@ -274,7 +274,7 @@ def test_a_step_is_one_call_in_place():
     with dispatch.hook(hook):
         optimizer.step(ps)
     assert calls == ["adam"]
-    assert all(p.data is a for p, a in zip(ps, arrays, strict=True))
+    assert all(p.array is a for p, a in zip(ps, arrays, strict=True))
     assert [p.storage.version for p in ps] == [v + 1 for v in versions]
     assert all(np.array_equal(p.grad.data, g) for p, g in zip(ps, before, strict=True))
 

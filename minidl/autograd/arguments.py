@@ -61,7 +61,7 @@ def check_labels(where: str, labels: Tensor, classes: int) -> None:
     if labels.dtype.kind not in "iu":
         raise DTypeError(where, f"got labels of type {labels.dtype}", "expected integers or floats",
                          "Convert them.")
-    if labels.size and (labels.data.min() < 0 or labels.data.max() >= classes):
-        raise ArgumentError(where, f"got labels from {labels.data.min()} to {labels.data.max()}",
+    if labels.size and (labels.array.min() < 0 or labels.array.max() >= classes):
+        raise ArgumentError(where, f"got labels from {labels.array.min()} to {labels.array.max()}",
                             f"expected 0 to {classes - 1} for {classes} classes",
                             "Check the number of classes, and that labels start at 0.")

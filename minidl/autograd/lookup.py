@@ -21,9 +21,9 @@ def embedding(ids: TensorLike, table: TensorLike) -> Tensor:
     """
     ids, table = as_tensor(ids), as_tensor(table)
     rows = table.shape[0] if table.ndim else 0
-    outside = ids.size and (ids.data.min() < 0 or ids.data.max() >= rows)
+    outside = ids.size and (ids.array.min() < 0 or ids.array.max() >= rows)
     if ids.dtype.kind in "iu" and outside:
-        raise ArgumentError("embedding", f"got ids from {ids.data.min()} to {ids.data.max()}",
+        raise ArgumentError("embedding", f"got ids from {ids.array.min()} to {ids.array.max()}",
                             f"expected 0 to {rows - 1}, as the table has {rows} rows",
                             "Check the ids, or make the table larger.")
     return apply("embedding", ids, table)

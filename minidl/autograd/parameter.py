@@ -30,7 +30,7 @@ class Parameter(Tensor):
     __slots__ = ("constraint", "name", "regularizer")
 
     def __init__(self, data: TensorLike, name: str = "", trainable: bool = True) -> None:
-        values = data.data if isinstance(data, Tensor) else data
+        values = data.array if isinstance(data, Tensor) else data
         super().__init__(np.array(values, order="C"), trainable,  # optimizers write into it
                          None if isinstance(data, (Tensor, np.ndarray)) else "float32")
         self.storage.foreign = False  # the copy above is ours alone

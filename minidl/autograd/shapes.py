@@ -38,7 +38,7 @@ def broadcast_to(x: TensorLike, shape: Shape) -> Tensor:
 def getitem(x: TensorLike, index: Any) -> Tensor:
     """Return x[index]; slices and integers give views, arrays of integers or booleans copies."""
     parts = index if isinstance(index, tuple) else (index,)
-    found = Index(tuple(p.data if isinstance(p, Tensor) else p for p in parts))
+    found = Index(tuple(p.array if isinstance(p, Tensor) else p for p in parts))
     return apply("getitem" if found.basic else "take", as_tensor(x), index=found)
 
 

@@ -180,7 +180,7 @@ def _find(need: str, call: dispatch.Call, inputs: Sequence[Tensor | None],
     if need in names:
         at = names.index(need)
         tensor, array = inputs[at], call.inputs[at]
-        watched = tensor is not None and array is tensor.data  # a packed copy is ours alone
+        watched = tensor is not None and array is tensor.array  # a packed copy is ours alone
         return array, tensor.storage if watched else Storage()  # type: ignore[union-attr]
     if need in call.saved:
         return call.saved[need], Storage()
@@ -230,7 +230,7 @@ def _accumulate(leaf: Tensor, gradient: np.ndarray, source: np.ndarray) -> None:
     for hook in leaf.hooks:
         gradient = _hooked(hook, gradient)
     if leaf.grad is not None:
-        gradient = dispatch.run("add", leaf.grad.data, gradient)
+        gradient = dispatch.run("add", leaf.grad.array, gradient)
     elif leaf.hooks or not gradient.flags.carray or np.may_share_memory(gradient, source):
         gradient = dispatch.run("copy", gradient)
     leaf.grad = type(leaf).own(gradient)
@@ -253,7 +253,7 @@ def apply(name: str | registry.Op, *inputs: Tensor | None, algorithm: str | None
     This is what every function of `functional` and every custom op calls.
     """
     op = registry.get(name) if isinstance(name, str) else name
-    arrays = [None if t is None else t.data for t in inputs]
+    arrays = [None if t is None else t.array for t in inputs]
     call = dispatch.call(op, arrays, attrs, algorithm=algorithm)
     storages = [_storage(op, array, inputs) for array in call.out]
     node = record(call, inputs, storages)
@@ -265,7 +265,7 @@ def apply(name: str | registry.Op, *inputs: Tensor | None, algorithm: str | None
 def _storage(op: registry.Op, array: np.ndarray, inputs: Sequence[Tensor | None]) -> Storage:
     """Views share the storage of what they look at, so that changes are seen through both."""
     source = inputs[0] if op.view is not None else None
-    if source is not None and np.may_share_memory(array, source.data):
+    if source is not None and np.may_share_memory(array, source.array):
         return source.storage
     return Storage()
 

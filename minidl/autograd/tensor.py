@@ -26,7 +26,8 @@ class Tensor:
         dtype: element type to convert to.
 
     Attributes:
-        data: the NumPy array; treat it as read-only (see `assign`).
+        array: the NumPy array as the engine uses it; changes to it are not noticed, so write
+            through `assign`, `data` or `numpy()` instead.
         grad: gradient as a Tensor of the same shape after `backward`, else None.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -35,12 +36,12 @@ class Tensor:
     array([2., 4., 6.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "hooks", "node", "requires_grad", "storage")
+    __slots__ = ("__weakref__", "array", "grad", "hooks", "node", "requires_grad", "storage")
     __array_ufunc__ = None  # NumPy leaves array + tensor to the tensor
 
     def __init__(self, data: TensorLike, requires_grad: bool = False,
                  dtype: str | np.dtype | type | None = None) -> None:
-        given: np.ndarray = data.data if isinstance(data, Tensor) else _array(data)
+        given: np.ndarray = data.array if isinstance(data, Tensor) else _array(data)
         plain = isinstance(data, (int, float, list, tuple)) and not isinstance(data, np.generic)
         if dtype is None:
             own = given.dtype.newbyteorder("=")  # files may hold the other byte order
@@ -50,7 +51,7 @@ class Tensor:
             raise DTypeError("Tensor", f"got elements of type {array.dtype}", "expected numbers",
                              "Convert them first.")
         shares = array is given and not plain
-        self.data: np.ndarray = array
+        self.array: np.ndarray = array
         self.storage: Storage = (data.storage if shares and isinstance(data, Tensor)
                         else Storage(foreign=shares))
         self.node: tape.Node | None = None
@@ -66,7 +67,7 @@ class Tensor:
             node: tape.Node | None = None) -> Tensor:
         """Wrap an array that nobody outside the engine holds; it is not watched for changes."""
         tensor = Tensor.__new__(Tensor)
-        tensor.data, tensor.node = array, node
+        tensor.array, tensor.node = array, node
         tensor.storage = Storage() if storage is None else storage
         tensor.grad, tensor.hooks = None, [] if node is None else node.hooks
         tensor.requires_grad = node is not None
@@ -77,22 +78,22 @@ class Tensor:
     @property
     def shape(self) -> Shape:
         """Lengths of the axes."""
-        return self.data.shape
+        return self.array.shape
 
     @property
     def dtype(self) -> np.dtype:
         """Element type."""
-        return self.data.dtype
+        return self.array.dtype
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self.data.ndim
+        return self.array.ndim
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self.data.size
+        return self.array.size
 
     @property
     def device(self) -> str:
@@ -110,7 +111,7 @@ class Tensor:
         return self.shape[0]
 
     def __repr__(self) -> str:
-        text = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=20)
+        text = np.array2string(self.array, separator=", ", prefix="Tensor(", threshold=20)
         tail = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({text}, shape={self.shape}, dtype={self.dtype}{tail})"
 
@@ -118,18 +119,27 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """Return a NumPy view; it keeps the memory alive, and changes through it are noticed."""
-        return self.storage.expose(self.data)
+        return self.storage.expose(self.array)
+
+    @property
+    def data(self) -> np.ndarray:
+        """The same as `numpy()`; what is assigned to it is written in place, outside the tape."""
+        return self.numpy()
+
+    @data.setter
+    def data(self, value: TensorLike) -> None:
+        self.assign(value)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
-            return self.data.astype(dtype or self.dtype)
+            return self.array.astype(dtype or self.dtype)
         return self.numpy()
 
     def __dlpack__(self, **options: Any) -> Any:
         return self.numpy().__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self.data.__dlpack_device__()
+        return self.array.__dlpack_device__()
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise AutogradError("Tensor", "elements cannot be set one by one",
@@ -142,11 +152,11 @@ class Tensor:
         if self.size != 1:
             raise ShapeError("item", f"got a tensor of shape {self.shape}", "expected one element",
                              "Reduce it first, or use .numpy().")
-        return self.data.item()
+        return self.array.item()
 
     def tolist(self) -> Any:
         """Return the elements as nested lists."""
-        return self.data.tolist()
+        return self.array.tolist()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -204,7 +214,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """Return a tensor of the same memory that backward does not go through."""
-        return Tensor.own(self.data, self.storage)
+        return Tensor.own(self.array, self.storage)
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -212,14 +222,14 @@ class Tensor:
 
     def assign(self, value: TensorLike) -> None:
         """Write new values into the memory of this tensor, in place and outside the tape."""
-        array = np.asarray(value.data if isinstance(value, Tensor) else value)
+        array = np.asarray(value.array if isinstance(value, Tensor) else value)
         if array.shape not in (self.shape, ()):
             raise ShapeError("assign", f"got values of shape {array.shape}",
                              f"expected {self.shape}", "Reshape them.")
         if self.node is not None:
             raise AutogradError("assign", "this tensor was computed", "expected a leaf",
                                 "Use .detach() or compute a new one.")
-        np.copyto(self.data, array, casting="same_kind")
+        np.copyto(self.array, array, casting="same_kind")
         self.storage.version += 1
 
     # ---- operators; the functions lie in functional.py ----

@@ -24,7 +24,7 @@ class Buffer(Tensor):
     __slots__ = ()
 
     def __init__(self, data: TensorLike) -> None:
-        super().__init__(np.array(data.data if isinstance(data, Tensor) else data))
+        super().__init__(np.array(data.array if isinstance(data, Tensor) else data))
         self.storage.foreign = False  # the copy above is ours alone
 
 

@@ -241,7 +241,7 @@ def weight_options(initializer: Any, regularizer: Any = None, constraint: Any = 
 
 
 def _spec(value: Any) -> Any:
-    return spec_of(value.data) if isinstance(value, Tensor) else value
+    return spec_of(value.array) if isinstance(value, Tensor) else value
 
 
 def stand_in(spec: Spec) -> Tensor:

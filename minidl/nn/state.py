@@ -36,7 +36,7 @@ def _all(module: Holder) -> dict[str, Tensor]:
 
 def state_dict(module: Holder) -> dict[str, np.ndarray]:
     """Return copies of all parameters and buffers by path."""
-    return {path: tensor.data.copy() for path, tensor in _all(module).items()}
+    return {path: tensor.array.copy() for path, tensor in _all(module).items()}
 
 
 def load_state_dict(module: Holder, mapping: Mapping[str, Any], strict: bool = True) -> None:
@@ -74,6 +74,6 @@ def convert(module: Holder, dtype: np.dtype) -> None:
         inner.dtype = dtype.name
     for tensor in _all(module).values():
         if tensor.dtype.kind == "f":
-            tensor.data = tensor.data.astype(dtype)
+            tensor.array = tensor.array.astype(dtype)
             tensor.storage.version += 1
             tensor.grad = None

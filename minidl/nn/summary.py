@@ -217,7 +217,7 @@ def _stand_ins(model: Module, input_shape: Any) -> list[Any]:
 def _add_saved(rows: list[Row], y: Any, model: Module) -> None:
     """Add to each row the bytes of what the nodes made since its start saved first."""
     weights = [*model.parameters(), *model.named_buffers().values()]
-    seen = {id(_owner(t.data)) for t in weights}
+    seen = {id(_owner(t.array)) for t in weights}
     starts = [row.start for row in rows]
     for node in _nodes(y):
         row = rows[bisect_right(starts, node.number) - 1]

@@ -166,11 +166,11 @@ class Optimizer:
         if self._parameters:
             need_same(self._name, given, self._parameters)
         else:
-            self._state.check([p.data for p in given])
+            self._state.check([p.array for p in given])
             self._parameters = given
 
     def _gradients(self) -> Arrays:
-        found = {i: p.grad.data for i, p in enumerate(self._parameters)
+        found = {i: p.grad.array for i, p in enumerate(self._parameters)
                  if p.grad is not None and p.trainable}
         if not found:
             raise ArgumentError(self._name, "no trainable parameter has a gradient",
@@ -201,14 +201,14 @@ class Optimizer:
 
     def _update(self, gradients: Arrays) -> None:
         parameters = {i: self._parameters[i] for i in gradients}
-        values = [p.data for p in parameters.values()]
-        state = self._state.of({i: p.data for i, p in parameters.items()}, self.initial)
+        values = [p.array for p in parameters.values()]
+        state = self._state.of({i: p.array for i, p in parameters.items()}, self.initial)
         _run(self.op, [self.hyper, *values, *gradients.values(), *state], [*values, *state],
              **self.settings, weight_decay=self.weight_decay or 0.0)
         for parameter in parameters.values():
             parameter.storage.version += 1
             if parameter.constraint is not None:
-                parameter.assign(parameter.constraint(parameter.data))
+                parameter.assign(parameter.constraint(parameter.array))
         if self.ema is not None:
             self._follow(parameters, self.ema)
 
@@ -217,11 +217,11 @@ class Optimizer:
     def _follow(self, updated: Mapping[int, Parameter], momentum: float) -> None:
         averages = self._state.averages
         if averages:
-            values = [self._parameters[i].data for i in averages]
+            values = [self._parameters[i].array for i in averages]
             olds = list(averages.values())
             _run("blend", [*olds, *values], olds, keep=momentum, take=1 - momentum)
         for i, parameter in updated.items():
-            averages.setdefault(i, parameter.data.copy())
+            averages.setdefault(i, parameter.array.copy())
 
     def ema_values(self) -> list[np.ndarray]:
         """Return copies of the averages, one per parameter; of a parameter without one, its value.
@@ -229,7 +229,7 @@ class Optimizer:
         Raises:
             ArgumentError: the optimizer keeps no average, or `step` was not called yet.
         """
-        values = {i: p.data for i, p in enumerate(self._parameters)}
+        values = {i: p.array for i, p in enumerate(self._parameters)}
         return [array.copy() for array in (values | self._averages("ema_values")).values()]
 
     def swap_ema(self) -> None:
@@ -240,7 +240,7 @@ class Optimizer:
         """
         for i, average in self._averages("swap_ema").items():
             parameter = self._parameters[i]
-            trained = parameter.data.copy()
+            trained = parameter.array.copy()
             parameter.assign(average)
             np.copyto(average, trained)
         self._state.swapped = not self._state.swapped
@@ -279,7 +279,7 @@ class Optimizer:
                                   "It was saved by another optimizer.")
         loaded = State.from_dict(self._name, rest, self.slots())
         if self._parameters:
-            loaded.check([p.data for p in self._parameters])
+            loaded.check([p.array for p in self._parameters])
         self._state = loaded
         np.copyto(self.hyper, state["hyper"])
         if "learning_rate" in state:

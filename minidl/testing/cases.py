@@ -96,8 +96,8 @@ class Case:
         results = results if isinstance(results, tuple) else (results,)
         if wrt:
             results[0].backward(self.gy(results[0]))
-        grads = {i: tensors[i].grad.data for i in wrt}  # type: ignore[union-attr]
-        return Outcome(tuple(t.data for t in results), grads)
+        grads = {i: tensors[i].grad.array for i in wrt}  # type: ignore[union-attr]
+        return Outcome(tuple(t.array for t in results), grads)
 
 
 def cases(op: Op, dtypes: Sequence[np.dtype] = FLOATS) -> Iterator[Case]:

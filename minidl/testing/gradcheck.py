@@ -120,13 +120,13 @@ class _Probe:
     def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Any],
                  rng: np.random.Generator) -> None:
         self.function, self.inputs, self.rng = function, inputs, rng
-        leaves = {i: Tensor(x.data.copy(), requires_grad=True) for i, x in enumerate(inputs)
+        leaves = {i: Tensor(x.array.copy(), requires_grad=True) for i, x in enumerate(inputs)
                   if isinstance(x, Tensor) and x.requires_grad}
         if not leaves:
             raise ArgumentError("gradcheck", "no input requires a gradient", "",
                                 "Give tensors with requires_grad=True")
         y = function(*(leaves.get(i, x) for i, x in enumerate(inputs)))
-        self.y = y.data.astype(np.float64)
+        self.y = y.array.astype(np.float64)
         self.weights = rng.standard_normal(y.shape).astype(y.dtype)
         self.eps = max(float(np.finfo(t.dtype).eps) for t in (y, *leaves.values()))
         if y.requires_grad:
@@ -141,11 +141,11 @@ class _Probe:
         """Return the result with input `i` replaced."""
         with no_grad():
             y = self.function(*(value if j == i else x for j, x in enumerate(self.inputs)))
-        return y.data.astype(np.float64)
+        return y.array.astype(np.float64)
 
     def slopes(self, i: int, direction: np.ndarray, step: float) -> tuple[float, float]:
         """Return the slopes of the projection to the left and to the right."""
-        x = self.inputs[i].data
+        x = self.inputs[i].array
         low = self.at(i, Tensor((x - step * direction).astype(x.dtype)))
         high = self.at(i, Tensor((x + step * direction).astype(x.dtype)))
         return (float(np.sum(self.weights * (self.y - low))) / step,
@@ -153,13 +153,13 @@ class _Probe:
 
     def noise(self, i: int, direction: np.ndarray) -> float:
         """Return how much rounding moves the projection."""
-        x, g = self.inputs[i].data, self.gradients[i]
+        x, g = self.inputs[i].array, self.gradients[i]
         moved = (direction != 0) * g * x
         return 10 * self.eps * (_norm(self.weights * self.y) + _norm(moved))
 
 
 def _gradient(i: int, leaf: Tensor) -> np.ndarray:
-    found = leaf.grad.data  # type: ignore[union-attr]
+    found = leaf.grad.array  # type: ignore[union-attr]
     if found.shape != leaf.shape or found.dtype != leaf.dtype:
         got = f"input {i} gets a gradient of {found.shape} {found.dtype}"
         raise AutogradError("gradcheck", got, f"expected {leaf.shape} {leaf.dtype}",

@@ -95,7 +95,7 @@ def several(x: Any) -> bool:
 def source(part: Any) -> Any:
     """Return something that a loader can read rows from; lists and tensors become arrays."""
     if isinstance(part, Tensor):
-        return part.data
+        return part.array
     return part if hasattr(part, "shape") and hasattr(part, "__getitem__") else np.asarray(part)
 
 

@@ -245,7 +245,7 @@ def _integer_labels(name: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
         raise ShapeError(name, f"got labels of shape {y_true.shape}",
                          f"the model gives {y_pred.shape}, so it expects integer labels {wanted}",
                          "For one-hot labels use categorical_crossentropy.")
-    return F.astype(y_true, np.int64) if _whole(y_true.data) else y_true
+    return F.astype(y_true, np.int64) if _whole(y_true.array) else y_true
 
 
 def _whole(labels: np.ndarray) -> bool:
@@ -266,7 +266,7 @@ def _same_shape(name: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 def _check_range(name: str, target: Tensor) -> None:
     """Raise unless the targets are probabilities; not-a-number passes, as in every loss."""
-    low, high = (target.data.min(), target.data.max()) if target.size else (0.0, 1.0)
+    low, high = (target.array.min(), target.array.max()) if target.size else (0.0, 1.0)
     if low < 0 or high > 1:
         raise ArgumentError(name, f"got labels from {low:g} to {high:g}", "expected 0 to 1",
                             "For more than two classes use sparse_categorical_crossentropy.")

@@ -55,7 +55,7 @@ class Tracker:
         """Take a batch and its mean loss into account."""
         self.loss.add(loss, len(y_pred))
         for metric in self.metrics:
-            metric.update(batch.y, y_pred.data)  # type: ignore[arg-type]
+            metric.update(batch.y, y_pred.array)  # type: ignore[arg-type]
 
     def logs(self, prefix: str = "") -> dict[str, float]:
         """Return the means by name."""
@@ -162,7 +162,7 @@ def predict(model: Any, batches: Iterable[Batch]) -> Any:
         for batch in batches:
             y = model(inputs_of(batch.x, dtype))
             several = isinstance(y, (list, tuple))
-            parts.append([part.data for part in (y if several else [y])])
+            parts.append([part.array for part in (y if several else [y])])
     whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return whole if several else whole[0]
 

@@ -51,7 +51,7 @@ def activations(model: Any, image: Any, layers: Sequence[str] | int | None = Non
 def _observe(module: Any, name: str, outputs: dict[str, np.ndarray]) -> Callable[[], None]:
     """Let a module leave its output in a dict; return what ends that."""
     def keep(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        outputs[name] = np.array(output.data[0])
+        outputs[name] = np.array(output.array[0])
 
     return module.register_forward_hook(keep)
 
