@@ -351,7 +351,7 @@ def test_a_change_through_data_is_noticed() -> None:
     x = Tensor(np.array([1.0, 2.0]) * 1, requires_grad=True)
     y = (x * x).sum()
     x.data[0] = 5.0
-    with pytest.raises(SavedArrayChangedError, match='multiply.*argument "[ab]"'):
+    with pytest.raises(SavedArrayChangedError, match=r'multiply.*argument "[ab]"'):
         y.backward()
 
 
