@@ -71,8 +71,15 @@ def need_float(op: str, **specs: Spec) -> np.dtype:
         if spec.dtype not in FLOATS or spec.dtype != dtype:
             raise DTypeError(op, f"got {name} of type {spec.dtype}",
                              f"expected {dtype if dtype in FLOATS else 'float32 or float64'}",
-                             f"Convert it: {name}.astype(\"float32\").")
+                             _float_remedy(name, spec.dtype))
     return dtype
+
+
+def _float_remedy(name: str, dtype: np.dtype) -> str:
+    if dtype == np.uint8:  # pixels, most likely
+        return (f'Convert it: {name}.astype("float32") / 255, or begin the model with '
+                "Rescaling(1 / 255).")
+    return f'Convert it: {name}.astype("float32").'
 
 
 def need_integer(op: str, name: str, spec: Spec) -> None:
