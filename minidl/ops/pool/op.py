@@ -6,6 +6,7 @@ maximum and does not count in a mean (as in TensorFlow), unless `count_include_p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,13 +33,16 @@ def _infer(op: str, x: Spec, window: Pair, stride: Pair | None, padding: Any) ->
             {"window": size, "stride": step, "padding": pads})
 
 
+def saving_place(y: Spec, attrs: dict[str, Any]) -> Inferred:
+    """Return a max pooling that saves the places of its maxima, in a byte each if that will do."""
+    small = math.prod(attrs["window"]) <= 256
+    return Inferred((y,), {"place": Spec(y.shape, np.dtype("uint8" if small else "int32"))}, attrs)
+
+
 def infer_max(x: Spec, window: Pair = 2, stride: Pair | None = None, padding: Any = "valid"
               ) -> Inferred:
     """Check a max pooling; saves for each result the place of its maximum in the window."""
-    y, attrs = _infer("max_pool2d", x, window, stride, padding)
-    places = attrs["window"][0] * attrs["window"][1]
-    return Inferred((y,), {"place": Spec(y.shape, np.dtype("uint8" if places <= 256 else "int32"))},
-                    attrs)
+    return saving_place(*_infer("max_pool2d", x, window, stride, padding))
 
 
 def infer_average(x: Spec, window: Pair = 2, stride: Pair | None = None, padding: Any = "valid",

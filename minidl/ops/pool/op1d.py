@@ -15,7 +15,7 @@ from ...errors import ArgumentError
 from ...spec import Pads, Shape, Spec, need_float, need_ndim, padding_pairs, tuple_of, window_output
 from ..lift import lifted, lifted_kernels, run_lifted
 from ..registry import BadCall, Inferred, Sample, define
-from . import op as _op  # noqa: F401 (its kernels do the work)
+from .op import saving_place  # its kernels do the work, too
 
 Length = int | Sequence[int]
 
@@ -38,9 +38,7 @@ def _infer(op: str, x: Spec, window: Length, stride: Length | None, padding: Any
 def infer_max(x: Spec, window: Length = 2, stride: Length | None = None, padding: Any = "valid"
               ) -> Inferred:
     """Check a max pooling; saves for each result the place of its maximum in the window."""
-    y, attrs = _infer("max_pool1d", x, window, stride, padding)
-    small = attrs["window"][0] <= 256
-    return Inferred((y,), {"place": Spec(y.shape, np.dtype("uint8" if small else "int32"))}, attrs)
+    return saving_place(*_infer("max_pool1d", x, window, stride, padding))
 
 
 def infer_average(x: Spec, window: Length = 2, stride: Length | None = None, padding: Any = "valid",
