@@ -17,6 +17,7 @@ from ..spec import Spec
 from . import registry
 from .registry import Kernel
 
+SQUARE_ONLY = ("winograd",)  # variants for square windows; a sequence's window has one row
 _FIRST = {"size": (1,), "window": (1,), "stride": (1,), "dilation": (1,), "padding": ((0, 0),)}
 
 
@@ -48,8 +49,9 @@ def lifted_kernels(name: str, axes: Sequence[int | None]) -> tuple[Kernel, ...]:
     return tuple(replace(
         kernel, place=partial(_compute, kernel, axes),
         accepts=kernel.accepts and partial(_ask, kernel.accepts, axes),
+        pays=kernel.pays and partial(_ask, kernel.pays, axes),
         workspace=kernel.workspace and partial(_ask, kernel.workspace, axes))
-        for kernel in registry.get(name).kernels)
+        for kernel in registry.get(name).kernels if kernel.name not in SQUARE_ONLY)
 
 
 def _ask(question: Callable, axes: Sequence[int | None], *specs: Spec | None, **attrs: Any) -> Any:

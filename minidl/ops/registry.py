@@ -99,14 +99,19 @@ class Kernel:
         name: the variant's name, as in `conv2d(..., algorithm="im2col")`.
         place: "module:function", imported on first use, or the function itself.
         accepts: says whether the variant can serve a call; gets specs and attributes.
+        pays: says whether it is likely the fastest for a call that it accepts; asked only where
+            no algorithm is named.
         workspace: specs of the work arrays by name; gets the same.
+        tolerance: factor on the tests' error bounds, for a variant that trades digits for speed.
     """
 
     name: str
     place: str | Callable
     device: str = "cpu"
     accepts: Callable[..., bool] | None = None
+    pays: Callable[..., bool] | None = None
     workspace: Callable[..., Mapping[str, Spec]] | None = None
+    tolerance: float = 1.0
 
     @cached_property
     def function(self) -> Callable:
@@ -189,7 +194,9 @@ class Op:
             names.append(variant.name)
             if algorithm not in (None, variant.name):
                 continue
-            if variant.accepts is None or variant.accepts(*specs, **attrs):
+            if variant.accepts is not None and not variant.accepts(*specs, **attrs):
+                continue
+            if algorithm or variant.pays is None or variant.pays(*specs, **attrs):
                 return variant
         wanted = f"algorithm={algorithm!r}" if algorithm else "this call"
         raise ArgumentError(self.name, f"no kernel on {device!r} accepts {wanted}",

@@ -55,6 +55,11 @@ class Case:
         """The sample."""
         return self.op.samples[self.number]
 
+    def tolerance(self, algorithm: str | None = None) -> float:
+        """Return the factor on error bounds: for one variant, or for the least exact one."""
+        return self.op.tolerance * max((k.tolerance for k in self.op.kernels
+                                        if algorithm in (None, k.name)), default=1.0)
+
     def rng(self, attempt: int = 0) -> np.random.Generator:
         """Return a generator that depends on op, sample and attempt alone."""
         return np.random.default_rng(zlib.crc32(f"{self.op.name} {self.number} {attempt}".encode()))

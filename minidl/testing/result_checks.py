@@ -44,7 +44,7 @@ def reference(case: Case, arrays: Arrays) -> tuple[Any, ...]:
 
 def bound(case: Case) -> float:
     """Return the relative error that the case may have."""
-    return BOUNDS[case.dtype.name] * case.op.tolerance
+    return BOUNDS[case.dtype.name] * case.tolerance(case.algorithm)
 
 
 # ---- results -------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def single_precision(case: Case) -> str:
     got, wanted = case.outcome(arrays).gradients, case.outcome(wide).gradients
     for i, gradient in got.items():
         error = distance(gradient, wanted[i])
-        if gradient.dtype != np.float32 or not error <= 2e-6 * case.op.tolerance:
+        if gradient.dtype != np.float32 or not error <= 2e-6 * case.tolerance():
             return f"input {i}: {gradient.dtype} gradient, {error:.2g} away from that in float64"
     return ""
 
@@ -203,6 +203,6 @@ def strange_inputs(case: Case) -> str:
             return f"{change} raises {type(error).__name__}: {error}"
         for got, want in zip(done.out, wanted, strict=True):
             allowed = {"float16": 1e-2, "float32": 1e-5}.get(got.dtype.name, 1e-11)
-            if not distance(got, want) <= allowed * case.op.tolerance:
+            if not distance(got, want) <= allowed * case.tolerance():
                 return f"{change} gives a result {distance(got, want):.2g} away"
     return ""

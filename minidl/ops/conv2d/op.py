@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,9 @@ SAMPLES = (
     Sample(((3, 4, 4, 7), (1, 1, 7, 5), (5,))),
     Sample(((2, 7, 7, 3), (1, 1, 3, 2), None), {"stride": 2}),
     Sample(((2, 13, 11, 1), (5, 5, 1, 10), (10,)), {"stride": 3, "padding": "same"}),
+    Sample(((3, 7, 10, 9), (3, 3, 9, 17), (17,)), {"padding": "same"}),
+    Sample(((1, 9, 8, 8), (3, 3, 8, 16), None)),
+    Sample(((2, 6, 7, 9), (5, 5, 9, 8), (8,)), {"padding": ((2, 1), (0, 3))}),
 )
 BAD_CALLS = (
     BadCall(((6, 5, 3), (3, 3, 3, 4), None), {}, "expected (N, H, W, C)"),
@@ -167,32 +171,51 @@ BAD_CALLS = (
     BadCall(((1, 6, 5, 4), (3, 3, 2, 3), None), {"groups": 2}, "it must divide"),
     BadCall((np.zeros((1, 6, 5, 3), int), (3, 3, 3, 4), None), {}, "expected float"),
 )
-_CPU = f"{__package__}.cpu"
 
 
-def _workspace(name: str, *specs: Any, **attrs: Any) -> Any:
-    from . import cpu
-    return getattr(cpu, f"{name}_workspace")(*specs, **attrs)
+def _workspace(place: str, *specs: Any, **attrs: Any) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), f"{name}_workspace")(*specs, **attrs)
 
 
-def _im2col(name: str) -> tuple[Kernel, ...]:
-    return (Kernel("im2col", f"{_CPU}:{name}", workspace=partial(_workspace, name)),)
+def _asked(place: str, question: str, *specs: Any, **attrs: Any) -> bool:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), f"{name}_{question}")(*specs, **attrs)
+
+
+def _kernels(name: str, direct: str = "cpu_direct", winograd: str = "cpu_winograd"
+             ) -> tuple[Kernel, ...]:
+    """Return the variants, best first; each file has the function and its workspace."""
+    def variant(algorithm: str, file: str, *questions: str) -> Kernel:
+        place = f"{__package__}.{file}:{name}"
+        return Kernel(algorithm, place, workspace=partial(_workspace, place),
+                      tolerance=10 if algorithm == "winograd" else 1,
+                      **{q: partial(_asked, place, q) for q in questions})
+
+    return (variant("winograd", winograd, "accepts", "pays"),
+            variant("direct", direct, "accepts"),
+            variant("im2col", "cpu_im2col"))
 
 
 define("conv2d", inputs=("x", "w", "b"), optional=("b",), infer=infer, reference=reference,
-       kernels=_im2col("conv2d"), flops=_flops, samples=SAMPLES, bad_calls=BAD_CALLS,
+       kernels=_kernels("conv2d"), flops=_flops, samples=SAMPLES, bad_calls=BAD_CALLS,
        gradients={"x": _input_rule, "w": _weight_rule,
                   "b": lambda run, gy: run("sum", gy, axis=(0, 1, 2))})
 
 _ATTRS = {"stride": (2, 1), "padding": ((1, 1), (0, 1)), "dilation": (1, 2), "groups": 2}
+_SAME = {r: {"stride": (1, 1), "padding": ((r // 2, r // 2), (r // 2, r // 2 - 1)),
+             "dilation": (1, 1), "groups": 1} for r in (3, 5)}
 define("conv2d_input_gradient", inputs=("gy", "w"), infer=_infer_input_gradient,
-       reference=input_gradient_reference, kernels=_im2col("conv2d_input_gradient"),
+       reference=input_gradient_reference, kernels=_kernels("conv2d_input_gradient"),
        flops=lambda gy, w, **_: 2 * gy.size * w.size // w.shape[3],
        doc="gx of conv2d: every element of gy spread over its window",
-       samples=(Sample(((2, 3, 4, 6), (3, 3, 2, 6)), {"size": (5, 7), **_ATTRS}),))
+       samples=(Sample(((2, 3, 4, 6), (3, 3, 2, 6)), {"size": (5, 7), **_ATTRS}),
+                *(Sample(((2, 6, 5, 9), (r, r, 17, 9)), {"size": (6, 6), **_SAME[r]}) for r in _SAME)))
 define("conv2d_weight_gradient", inputs=("x", "gy"), infer=_infer_weight_gradient,
-       reference=weight_gradient_reference, kernels=_im2col("conv2d_weight_gradient"),
+       reference=weight_gradient_reference,
+       kernels=_kernels("conv2d_weight_gradient", "cpu_direct_weights", "cpu_winograd_weights"),
        flops=lambda x, gy, window, groups, **_: (
            2 * gy.size * window[0] * window[1] * x.shape[3] // groups),
        doc="gw of conv2d: x correlated with gy",
-       samples=(Sample(((2, 5, 7, 4), (2, 3, 4, 6)), {"window": (3, 3), **_ATTRS}),))
+       samples=(Sample(((2, 5, 7, 4), (2, 3, 4, 6)), {"window": (3, 3), **_ATTRS}),
+                *(Sample(((2, 6, 6, 9), (2, 6, 5, 17)), {"window": (r, r), **_SAME[r]}) for r in _SAME)))

@@ -146,6 +146,7 @@ def _biased(kernel: Kernel) -> Kernel:
         return question(x, w, **attrs)
 
     return replace(kernel, place=compute, accepts=kernel.accepts and partial(ask, kernel.accepts),
+                   pays=kernel.pays and partial(ask, kernel.pays),
                    workspace=kernel.workspace and partial(ask, kernel.workspace))
 
 
@@ -186,7 +187,8 @@ _define("conv2d_transpose", tuple(map(_biased, get("conv2d_input_gradient").kern
         "stride": 2, "padding": ((1, 0), (1, 2)), "output_padding": 1, "dilation": (1, 2)}),
     Sample(((1, 3, 4, 2), (4, 3, 3, 2), None), {
         "stride": (2, 3), "padding": "same", "output_padding": (1, 2)}),
-    Sample(((2, 4, 3, 4), (3, 3, 3, 4), (6,)), {"stride": 2, "groups": 2, "padding": 1})),
+    Sample(((2, 4, 3, 4), (3, 3, 3, 4), (6,)), {"stride": 2, "groups": 2, "padding": 1}),
+    Sample(((2, 4, 3, 8), (3, 3, 9, 8), (9,)), {"padding": 1})),
     _bad_calls((1, 3, 4, 3), (3, 3, 4, 3), "(N, H, W, C)"))
 _define("conv1d_transpose", lifted_kernels("conv2d_transpose", (1, 0, None)), (
     Sample(((2, 4, 3), (3, 5, 3), (5,))),

@@ -1,0 +1,232 @@
+"""Direct convolution in register tiles (the "direct" variant): any window, stride and groups.
+
+Forward and input gradient. A tile holds ROWS pixels x VECTORS vectors of filters. It walks the
+window of its pixels once, tap by tap and channel by channel, and each step reads one number of
+every pixel and the next row of a panel of weights (`panels.py`):
+
+    for panel of filters, for ROWS pixels:              the panel stays in the cache
+        tile[r, v] += in[pixels[r] + runs[run] + k] * packed[panel][run, k, v]
+        out[places[r] + panel] = max(tile + bias, floor)
+
+`correlation.py` says where pixels and runs are, so the same kernel serves every stride, dilation
+and phase of an input gradient, and no window is ever copied. Input that reaches over the border is
+copied, with its zeros, into a slab of a few rows that stays in the second-level cache.
+
+Weight gradient: in `cpu_direct_weights.py`. Tile shapes: `backend/simd.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ... import config
+from ...backend.cpu import inline, kernel, ranges, run_slots
+from ...backend.simd import (
+    add_products,
+    add_row,
+    lanes,
+    store_tile,
+    take,
+    tile_for,
+    zeros,
+)
+from ...spec import Pads, Shape, Spec
+from . import correlation
+from .correlation import Correlation
+from .panels import pack, packed_shape
+
+LEAST_RANGES = 16  # so that threads share the blocks evenly
+NO_FLOOR = -np.inf
+
+
+@inline
+def fill_slab(slab, x, image, images, row, rows, numbers):
+    """Copy the input of output rows [row, row + rows) of some images into the slab."""
+    height, width, channels = numbers[1], numbers[2], numbers[3]
+    step, first_row, first_column = numbers[8], numbers[9], numbers[10]
+    line, block_image = numbers[11], numbers[12]
+    lines = block_image // line
+    left = min(max(0, -first_column) * channels, line)
+    begin = max(0, first_column) * channels
+    length = max(0, min(width * channels - begin, line - left))
+    for i in range(images):
+        for j in range(lines):
+            at = i * block_image + j * line
+            to = slab[at:at + line]
+            h = row * step + first_row + j
+            if h < 0 or h >= height or image + i >= numbers[0]:
+                to[:] = 0
+                continue
+            source = ((image + i) * height + h) * width * channels + begin
+            to[:left] = 0
+            to[left:left + length] = x[source:source + length]
+            to[left + length:] = 0
+
+
+@cache
+def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
+    """Return the kernel for tiles of so many rows and vectors, `width` columns in all."""
+    count = rows * vectors
+
+    @kernel
+    def correlate(start, stop, x, slab, packed, bias, out, spare, pixels, places, runs, run,
+                  flat, numbers, floor):
+        """Compute blocks [start, stop); `spare` holds one tile."""
+        columns = numbers[5]
+        block_images, block_rows = numbers[6], numbers[7]
+        image_step, padded, groups = numbers[12], numbers[13], numbers[14]
+        filters = numbers[16]
+        panels = -(-filters // width)
+        size = len(runs) * run * width
+        row_blocks = -(-numbers[4] // block_rows)
+        for block in range(start, stop):
+            image = block // row_blocks * block_images
+            row = block % row_blocks * block_rows
+            images = min(block_images, numbers[0] - image)
+            here = min(block_rows, numbers[4] - row)
+            total = images * here * columns
+            out_base = image * numbers[17] + row * numbers[18] + numbers[19]
+            source, base = x, image * image_step
+            if padded:
+                fill_slab(slab, x, image, images, row, here, numbers)
+                source, base = slab, 0
+            else:
+                base += ((row * numbers[8] + numbers[9]) * numbers[11]
+                         + numbers[10] * numbers[3])
+            for part in range(groups * panels):
+                group, panel = part // panels, part % panels
+                first = group * filters + panel * width
+                there = min(width, filters - panel * width)
+                for pixel in range(0, total, rows):
+                    windows = take(pixels, pixel, rows)
+                    tile = zeros(x, count)
+                    at = part * size
+                    for r in range(len(runs)):
+                        shift = base + group * numbers[15] + runs[r]
+                        for k in range(run):
+                            tile = add_products(tile, source, windows, shift + k, packed, at,
+                                                vectors)
+                            at += width
+                    tile = add_row(tile, bias, part * width, floor, vectors)
+                    if there == width and pixel + rows <= total:
+                        store_tile(tile, out, take(places, pixel, rows), out_base + first, vectors)
+                        continue
+                    store_tile(tile, spare, take(flat, 0, rows), 0, vectors)
+                    for i in range(min(rows, total - pixel)):
+                        place = out_base + places[pixel + i] + first
+                        for v in range(there):
+                            out[place + v] = spare[i * width + v]
+
+    return correlate
+
+
+# ---- running a correlation -----------------------------------------------------------------
+
+
+def correlation_workspace(parts: tuple[Correlation, ...], dtype: np.dtype) -> Mapping[str, Spec]:
+    """Return the specs of the work arrays of correlations that run one after the other."""
+    rows, vectors = _tile(parts[0], dtype)
+    width, threads = vectors * lanes(dtype.itemsize), config.num_threads()
+    packed = [packed_shape(c, width) for c in parts]
+    return {"packed": Spec((max(int(np.prod(s)) for s in packed),), dtype),
+            "bias": Spec((packed[0][0] * packed[0][1] * width,), dtype),
+            "slab": Spec((threads, max(c.slab for c in parts)), dtype),
+            "spare": Spec((threads, rows * width), dtype)}
+
+
+def _tile(c: Correlation, dtype: np.dtype) -> tuple[int, int]:
+    return tile_for(c.filters // c.groups, dtype.itemsize)
+
+
+def run_correlation(c: Correlation, x: np.ndarray, w: np.ndarray, b: np.ndarray | None,
+                    out: np.ndarray, work: Mapping[str, np.ndarray], turned: bool,
+                    relu: bool = False) -> None:
+    """Write a correlation of x into out.
+
+    Args:
+        w: weights of the convolution.
+        turned: whether this is part of an input gradient.
+        relu: whether to write max(y, 0).
+    """
+    rows, vectors = _tile(c, x.dtype)
+    width = vectors * lanes(x.itemsize)
+    shape = packed_shape(c, width)
+    packed = work["packed"][:int(np.prod(shape))]
+    pack(w, packed.reshape(shape), c, width, turned)
+    _pack_bias(work["bias"], b, shape, c.filters // c.groups)
+    function = _correlate_kernel(rows, vectors, width)
+    tables = (c.pixels(rows), c.places(rows), c.runs, c.run, _flat(rows, width), c.numbers)
+    floor = x.dtype.type(0 if relu else NO_FLOOR)
+    flat_x, flat_out = x.reshape(-1), out.reshape(-1)
+
+    def part(start: int, stop: int, slot: int) -> None:
+        function(start, stop, flat_x, work["slab"][slot], packed, work["bias"], flat_out,
+                 work["spare"][slot], *tables, floor)
+
+    run_slots(part, ranges(c.blocks, max(1, c.blocks // LEAST_RANGES)))
+
+
+def _pack_bias(packed: np.ndarray, b: np.ndarray | None, shape: Shape, filters: int) -> None:
+    packed.fill(0)
+    if b is not None:
+        table = packed.reshape(shape[0], -1)
+        table[:, :filters] = b.reshape(shape[0], filters)
+
+
+@cache
+def _flat(rows: int, width: int) -> np.ndarray:
+    return np.arange(rows, dtype=np.int64) * width
+
+
+# ---- the ops -------------------------------------------------------------------------------
+
+
+def conv2d_accepts(x: Spec, w: Spec, b: Spec | None, **attrs: Any) -> bool:
+    """Return whether the variant can serve a call: any but one without elements."""
+    return bool(x.size and w.size)
+
+
+def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: Pads,
+                     dilation: Shape, groups: int) -> Mapping[str, Spec]:
+    """Return the specs of the work arrays: packed weights and bias, a slab for every thread."""
+    from .op import infer
+    y = infer(x, w, b, stride, padding, dilation, groups).out[0]
+    c = correlation.forward(x.shape, w.shape[:2], y.shape, stride, padding, dilation, groups)
+    return correlation_workspace((c,), x.dtype)
+
+
+def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
+           work: dict, stride: Shape, padding: Pads, dilation: Shape, groups: int,
+           relu: bool = False) -> None:
+    """Write the convolution of x with w, plus b; negative results as 0 where `relu`."""
+    c = correlation.forward(x.shape, w.shape[:2], out.shape, stride, padding, dilation, groups)
+    run_correlation(c, x, w, b, out, work, turned=False, relu=relu)
+
+
+def conv2d_input_gradient_accepts(gy: Spec, w: Spec, **attrs: Any) -> bool:
+    """Return whether the variant can serve a call: any but one without elements."""
+    return bool(gy.size and w.size)
+
+
+def conv2d_input_gradient_workspace(gy: Spec, w: Spec, size: Shape, stride: Shape, padding: Pads,
+                                    dilation: Shape, groups: int) -> Mapping[str, Spec]:
+    """Return the specs of the work arrays: packed weights, a slab for every thread."""
+    gx = (gy.shape[0], *size, w.shape[2] * groups)
+    parts = correlation.backward(gy.shape, w.shape[:2], gx, stride, padding, dilation, groups)
+    return correlation_workspace(parts, gy.dtype)
+
+
+def conv2d_input_gradient(gy: np.ndarray, w: np.ndarray, *, out: np.ndarray, saved: dict,
+                          work: dict, size: Shape, stride: Shape, padding: Pads, dilation: Shape,
+                          groups: int) -> None:
+    """Write gx, the correlation of gy with the turned kernel, phase by phase of the stride."""
+    parts = correlation.backward(gy.shape, w.shape[:2], out.shape, stride, padding, dilation,
+                                 groups)
+    if sum(c.rows.count * c.columns.count for c in parts) * parts[0].images * out.shape[3] < out.size:
+        out.fill(0)  # inputs that no window reaches
+    for c in parts:
+        run_correlation(c, gy, w, None, out, work, turned=True)

@@ -1,0 +1,166 @@
+"""Weight gradient of the direct convolution, in register tiles.
+
+gw is a product with the pixels as its inner axis. A tile holds ROWS neighbouring numbers of a
+window x VECTORS vectors of filters, and walks the pixels of a block:
+
+    for panel of filters: copy gy[pixels, panel] together
+        for ROWS numbers of a window:
+            tile[r, v] += in[pixel + runs[run] + r] * gy[pixel, panel, v]
+
+Blocks, slabs and tables are those of the forward pass (`cpu_direct.py`); a tile's sums are added
+to a partial gw after each block. Each of a few ranges of blocks has a partial gw of its own, and
+these are added up in order at the end, so the result does not depend on the threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ... import config
+from ...backend.cpu import kernel, ranges, run_ranges, run_slots
+from ...backend.simd import (
+    add_products,
+    add_tile,
+    lanes,
+    store_tile,
+    take,
+    tile_for,
+    zeros,
+)
+from ...spec import Pads, Shape, Spec
+from . import correlation
+from .correlation import Correlation
+from .cpu_direct import fill_slab
+
+PARTIAL_BYTES = 1 << 22  # of all partial gradients together, as far as there are at least MOST / 4
+MOST_PARTS = 16
+
+
+@cache
+def _weights_kernel(rows: int, vectors: int) -> Any:
+    """Return the kernel for tiles of so many rows and vectors."""
+    count = rows * vectors
+
+    @kernel
+    def weights(start, stop, x, slab, gy, panel_gy, partial, pixels, runs, run, lefts, tops,
+                numbers):
+        """Add blocks [start, stop) to partial (groups taps depth, padded filters)."""
+        columns = numbers[5]
+        block_images, block_rows = numbers[6], numbers[7]
+        image_step, padded, groups = numbers[12], numbers[13], numbers[14]
+        filters = numbers[16]
+        width = len(panel_gy) // len(pixels)
+        panels = -(-filters // width)
+        row_blocks = -(-numbers[4] // block_rows)
+        for block in range(start, stop):
+            image = block // row_blocks * block_images
+            row = block % row_blocks * block_rows
+            images = min(block_images, numbers[0] - image)
+            here = min(block_rows, numbers[4] - row)
+            total = images * here * columns
+            first_pixel = (image * numbers[4] + row) * columns
+            source, base = x, image * image_step
+            if padded:
+                fill_slab(slab, x, image, images, row, here, numbers)
+                source, base = slab, 0
+            else:
+                base += ((row * numbers[8] + numbers[9]) * numbers[11]
+                         + numbers[10] * numbers[3])
+            for part in range(groups * panels):
+                group, panel = part // panels, part % panels
+                there = min(width, filters - panel * width)
+                for pixel in range(total):
+                    at = ((first_pixel + pixel) * groups + group) * filters + panel * width
+                    to = panel_gy[pixel * width:pixel * width + width]
+                    to[:there] = gy[at:at + there]
+                    to[there:] = 0
+                for r in range(len(runs)):
+                    shift = base + group * numbers[15] + runs[r]
+                    top = ((group * len(runs) + r) * run * panels + panel) * width
+                    for k in range(0, run, rows):
+                        tile = zeros(x, count)
+                        left = take(lefts, k, rows)
+                        for pixel in range(total):
+                            tile = add_products(tile, source, left, shift + pixels[pixel],
+                                                panel_gy, pixel * width, vectors)
+                        to_rows = take(tops, k, rows)
+                        tile = add_tile(tile, partial, to_rows, top, vectors)
+                        store_tile(tile, partial, to_rows, top, vectors)
+
+    return weights
+
+
+@kernel
+def _add_up(start, stop, partial, out, parts, groups, filters, padded):
+    """Write rows [start, stop) of gw (taps depth, groups filters), the sum of the partial ones."""
+    rows = len(out) // (groups * filters)
+    for row in range(start, stop):
+        for group in range(groups):
+            to = out[(row * groups + group) * filters:(row * groups + group + 1) * filters]
+            to[:] = 0
+            for part in range(parts):
+                at = ((part * groups + group) * rows + row) * padded
+                more = partial[at:at + filters]
+                for k in range(filters):
+                    to[k] += more[k]
+
+
+def _parts(c: Correlation, size: int) -> list[tuple[int, int]]:
+    """Return the ranges of blocks that have a partial gradient of `size` bytes each."""
+    wanted = min(max(PARTIAL_BYTES // max(size, 1), MOST_PARTS // 4), MOST_PARTS)
+    return ranges(c.blocks, -(-c.blocks // wanted))
+
+
+def _shapes(c: Correlation, dtype: np.dtype) -> tuple[int, int, Shape]:
+    """Return rows and vectors of the tile, and the shape of a partial gradient."""
+    rows, vectors = tile_for(c.filters // c.groups, dtype.itemsize)
+    width = vectors * lanes(dtype.itemsize)
+    padded = -(-(c.filters // c.groups) // width) * width
+    return rows, vectors, (c.groups, c.taps * c.depth, padded)
+
+
+def conv2d_weight_gradient_accepts(x: Spec, gy: Spec, **attrs: Any) -> bool:
+    """Return whether the variant can serve a call: any but one without elements."""
+    return bool(x.size and gy.size)
+
+
+def conv2d_weight_gradient_workspace(x: Spec, gy: Spec, window: Shape, stride: Shape,
+                                     padding: Pads, dilation: Shape, groups: int
+                                     ) -> Mapping[str, Spec]:
+    """Return the specs of the work arrays: a slab and a panel of gy per thread, partial gw."""
+    c = correlation.forward(x.shape, window, gy.shape, stride, padding, dilation, groups)
+    rows, vectors, shape = _shapes(c, x.dtype)
+    width, threads = vectors * lanes(x.dtype.itemsize), config.num_threads()
+    parts = _parts(c, int(np.prod(shape)) * x.dtype.itemsize)
+    return {"slab": Spec((threads, c.slab), x.dtype),
+            "panel": Spec((threads, len(c.pixels(rows)) * width), x.dtype),
+            "partial": Spec((len(parts), *shape), x.dtype)}
+
+
+def conv2d_weight_gradient(x: np.ndarray, gy: np.ndarray, *, out: np.ndarray, saved: dict,
+                           work: dict, window: Shape, stride: Shape, padding: Pads,
+                           dilation: Shape, groups: int) -> None:
+    """Write gw: sums over a few ranges of blocks, which are then added in order."""
+    c = correlation.forward(x.shape, window, gy.shape, stride, padding, dilation, groups)
+    rows, vectors, shape = _shapes(c, x.dtype)
+    run, partial = c.run, work["partial"]
+    lefts = np.minimum(np.arange(-(-run // rows) * rows, dtype=np.int64), run - 1)
+    tables = (c.pixels(rows), c.runs, run, lefts, lefts * shape[2], c.numbers)
+    function, parts = _weights_kernel(rows, vectors), _parts(c, partial[0].nbytes)
+    flat_x, flat_gy = x.reshape(-1), gy.reshape(-1)
+
+    def part(first: int, last: int, slot: int) -> None:
+        for at in range(first, last):
+            total = partial[at]
+            total.fill(0)
+            function(*parts[at], flat_x, work["slab"][slot], flat_gy, work["panel"][slot],
+                     total.reshape(-1), *tables)
+
+    run_slots(part, ranges(len(parts), 1))
+    run_ranges(lambda a, b: _add_up(a, b, partial.reshape(-1), out.reshape(-1), len(parts), groups,
+                                    c.filters // groups, shape[2]),
+               shape[1], max(1, (1 << 15) // (len(parts) * shape[2] * groups)))

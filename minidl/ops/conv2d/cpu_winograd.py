@@ -1,0 +1,307 @@
+"""Winograd convolution (the "winograd" variant): 3x3 and 5x5 windows with stride 1.
+
+Forward and input gradient. The output is cut into tiles of m x m pixels (m = 4 for 3x3, 2 for 5x5),
+each of which needs 6 x 6 pixels of the input. For blocks of some dozen tiles, so that all stays in
+the second-level cache:
+
+    V[p][tile, channel] = B d B'                       36 numbers p per tile and channel
+    for panel of filters:
+        M[p][tile, filter] = V[p] U[p][panel]          36 products, in register tiles
+        out = max(A M A' + bias, floor)
+
+U = G w G' is made once per call. Nothing is padded in memory: inputs outside are read as zeros.
+3x3 windows take a quarter of the multiplications of the direct form, 5x5 ones 36 percent.
+
+The transforms are in `winograd.py`, the weight gradient in `cpu_winograd_weights.py`, the tiles'
+shapes in `backend/simd.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ... import config
+from ...backend.cpu import inline, kernel, ranges, run_ranges, run_slots
+from ...backend.simd import (
+    add_products,
+    lanes,
+    load,
+    maximum,
+    spread,
+    store,
+    store_first,
+    store_tile,
+    take,
+    tile_for,
+    zeros,
+)
+from ...spec import Pads, Shape, Spec
+from .tiling import PRODUCTS, Tiling, tiling
+from .winograd import (
+    POINTS,
+    of_window,
+    put_column,
+    row_of_outputs,
+    transform_data,
+    transform_products,
+)
+
+LEAST_RANGES = 16
+LEAST_CHANNELS = 8  # a vector's, in the least
+
+
+# ---- weights -------------------------------------------------------------------------------
+
+
+@cache
+def _weights_kernel(r: int, width: int, lane_count: int) -> Any:
+    """Return the kernel that transforms windows of r x r."""
+
+    @kernel
+    def weights(start, stop, w, out, spare, depth, filters, panels, taps, channel, column):
+        """Write U = G w G' for rows [start, stop) of (panels depth).
+
+        `taps` has the offset of each of the r r weights, `channel` and `column` the steps from one
+        input channel and filter to the next.
+        """
+        zero = zeros(w, 1)[0]
+        for row in range(start, stop):
+            panel, c = row // depth, row % depth
+            there = min(width, filters - panel * width)
+            for tap in range(r * r):
+                source = taps[tap] + c * channel + panel * width * column
+                for v in range(width):
+                    spare[tap * width + v] = w[source + v * column] if v < there else 0
+            for v in range(0, width, lane_count):
+                half = r * r * width
+                for j in range(r):
+                    a = load(spare, j * width + v)
+                    b = load(spare, (r + j) * width + v)
+                    third, fourth, fifth = zero, zero, zero
+                    if r > 2:
+                        third = load(spare, (2 * r + j) * width + v)
+                    if r > 3:
+                        fourth = load(spare, (3 * r + j) * width + v)
+                    if r > 4:
+                        fifth = load(spare, (4 * r + j) * width + v)
+                    put_column(spare, half + j * lane_count, r * lane_count,
+                               of_window(a, b, third, fourth, fifth, r))
+                for i in range(POINTS):
+                    at = half + i * r * lane_count
+                    a, b = load(spare, at), load(spare, at + lane_count)
+                    third, fourth, fifth = zero, zero, zero
+                    if r > 2:
+                        third = load(spare, at + 2 * lane_count)
+                    if r > 3:
+                        fourth = load(spare, at + 3 * lane_count)
+                    if r > 4:
+                        fifth = load(spare, at + 4 * lane_count)
+                    step = panels * depth * width
+                    put_column(out, i * POINTS * step + row * width + v, step,
+                               of_window(a, b, third, fourth, fifth, r))
+
+    return weights
+
+
+# ---- output --------------------------------------------------------------------------------
+
+
+@inline
+def put_pixel(y, at, value, bias, floor, count, lane_count):
+    """Write max(value + bias, floor), or its first `count` numbers."""
+    value = maximum(value + bias, floor)
+    if count >= lane_count:
+        store(y, at, value)
+    elif count > 0:
+        store_first(y, at, value, count)
+
+
+@cache
+def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int) -> Any:
+    """Return the kernel for register tiles of so many rows and vectors, output tiles of m x m."""
+    count = rows * vectors
+    width = vectors * lane_count
+
+    @kernel
+    def forward(start, stop, x, u, bias, y, v, products, spare, lefts, tops, numbers, floor):
+        """Compute blocks [start, stop)."""
+        out_height, out_length, filters = numbers[4], numbers[5], numbers[6]
+        depth, tiles, gap = numbers[13], numbers[14], numbers[15]
+        down, across = -(-out_height // m), -(-out_length // m)
+        total, panels = numbers[0] * down * across, -(-filters // width)
+        step, product_step = tiles * depth + gap, tiles * width + gap
+        floors = spread(x, floor)
+        for block in range(start, stop):
+            first = block * tiles
+            here = min(tiles, total - first)
+            for tile in range(here):
+                transform_data(x, spare, v, first + tile, tile, numbers, lane_count)
+            for panel in range(panels):
+                for p in range(PRODUCTS):
+                    for top in range(0, here, rows):
+                        left = take(lefts, top, rows)
+                        at = (p * panels + panel) * depth * width
+                        sums = zeros(x, count)
+                        for k in range(depth):
+                            sums = add_products(sums, v, left, p * step + k, u, at, vectors)
+                            at += width
+                        store_tile(sums, products, take(tops, top, rows), p * product_step,
+                                   vectors)
+                for tile in range(here):
+                    number = first + tile
+                    row, column = number // across % down * m, number % across * m
+                    corner = ((number // (down * across) * out_height + row) * out_length
+                              + column) * filters
+                    for lane in range(0, width, lane_count):
+                        k = panel * width + lane
+                        b = load(bias, k)
+                        transform_products(products, tile * width + lane, product_step, spare, m,
+                                           lane_count)
+                        for i in range(min(m, out_height - row)):
+                            five = row_of_outputs(spare, i, m, lane_count)
+                            at = corner + i * out_length * filters + k
+                            left_over, there = filters - k, out_length - column
+                            put_pixel(y, at, five[0], b, floors, left_over, lane_count)
+                            if there > 1:
+                                put_pixel(y, at + filters, five[1], b, floors, left_over,
+                                          lane_count)
+                            if m > 2 and there > 2:
+                                put_pixel(y, at + 2 * filters, five[2], b, floors, left_over,
+                                          lane_count)
+                            if m > 3 and there > 3:
+                                put_pixel(y, at + 3 * filters, five[3], b, floors, left_over,
+                                          lane_count)
+
+    return forward
+
+
+# ---- the ops -------------------------------------------------------------------------------
+
+
+def accepts(a: Spec, b: Spec, window: Shape, stride: Shape, dilation: Shape, groups: int) -> bool:
+    """Return whether the variant can serve a convolution; a and b must have elements."""
+    return bool(a.size and b.size) and window in ((3, 3), (5, 5)) and (stride, dilation, groups) == ((1, 1), (1, 1), 1)
+
+
+def pays(channels: int, filters: int) -> bool:
+    """Return whether the products are worth the transforms, which vectors of channels share."""
+    return min(channels, filters) >= LEAST_CHANNELS
+
+
+def _workspace(t: Tiling, dtype: np.dtype) -> Mapping[str, Spec]:
+    threads = config.num_threads()
+    return {"u": Spec((PRODUCTS, t.panels, t.depth, t.width), dtype),
+            "bias": Spec((t.panels * t.width,), dtype),
+            "v": Spec((threads, t.data_size), dtype),
+            "products": Spec((threads, t.product_size), dtype),
+            "spare": Spec((threads, PRODUCTS * lanes(dtype.itemsize) + 25 * t.width), dtype)}
+
+
+def _run(t: Tiling, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, out: np.ndarray,
+         work: Mapping[str, np.ndarray], turned: bool, relu: bool = False) -> None:
+    """Write a convolution of x; of gy with the turned kernel for an input gradient."""
+    _transform_weights(t, w, work, turned)
+    work["bias"].fill(0)
+    if b is not None:
+        work["bias"][:t.filters] = b
+    function = _forward_kernel(t.rows, t.vectors, t.width // t.vectors, t.m)
+    lefts, tops = _steps(t.tiles, t.depth), _steps(t.tiles, t.width)
+    flat_x, flat_out, u = x.reshape(-1), out.reshape(-1), work["u"].reshape(-1)
+    floor = x.dtype.type(0 if relu else -np.inf)
+
+    def part(start: int, stop: int, slot: int) -> None:
+        function(start, stop, flat_x, u, work["bias"], flat_out, work["v"][slot],
+                 work["products"][slot], work["spare"][slot], lefts, tops, tuple(t), floor)
+
+    run_slots(part, ranges(t.blocks, max(1, t.blocks // LEAST_RANGES)))
+
+
+@cache
+def _steps(count: int, step: int) -> np.ndarray:
+    return np.arange(count, dtype=np.int64) * step
+
+
+def _transform_weights(t: Tiling, w: np.ndarray, work: Mapping[str, np.ndarray], turned: bool
+                       ) -> None:
+    r, channels, filters = t.r, *w.shape[2:]
+    taps = np.arange(r * r, dtype=np.int64)[::-1 if turned else 1] * (channels * filters)
+    steps = (1, filters) if turned else (filters, 1)
+    function = _weights_kernel(r, t.width, t.width // t.vectors)
+    u, flat, spare = work["u"].reshape(-1), w.reshape(-1), work["spare"]
+    if t.depth > t.channels:
+        u.fill(0)
+
+    def part(start: int, stop: int, slot: int) -> None:
+        for panel in range(start, stop):
+            first = panel * t.depth
+            function(first, first + t.channels, flat, u, spare[slot], t.depth, t.filters, t.panels,
+                     np.ascontiguousarray(taps), *steps)
+
+    run_slots(part, ranges(t.panels, 1))
+
+
+def conv2d_accepts(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: Pads,
+                   dilation: Shape, groups: int) -> bool:
+    """Return whether the variant can serve a call."""
+    return accepts(x, w, w.shape[:2], stride, dilation, groups)
+
+
+def _forward_tiling(x: Shape, w: Shape, padding: Pads, itemsize: int) -> Tiling:
+    r = w[0]
+    y = (x[0], *(x[1 + a] + sum(padding[a]) - r + 1 for a in range(2)), w[3])
+    return tiling(x, y, r, padding[0][0], padding[1][0], itemsize)
+
+
+def conv2d_pays(x: Spec, w: Spec, b: Spec | None, **attrs: Any) -> bool:
+    """Return whether the variant is the fastest for a call that it accepts."""
+    return pays(*w.shape[2:])
+
+
+def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: Pads,
+                     dilation: Shape, groups: int) -> Mapping[str, Spec]:
+    """Return the specs of the work arrays: U, and V and M of a block for every thread."""
+    return _workspace(_forward_tiling(x.shape, w.shape, padding, x.dtype.itemsize), x.dtype)
+
+
+def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
+           work: dict, stride: Shape, padding: Pads, dilation: Shape, groups: int,
+           relu: bool = False) -> None:
+    """Write the convolution of x with w, plus b; negative results as 0 where `relu`."""
+    t = _forward_tiling(x.shape, w.shape, padding, x.itemsize)
+    _run(t, x, w, b, out, work, turned=False, relu=relu)
+
+
+def conv2d_input_gradient_accepts(gy: Spec, w: Spec, size: Shape, stride: Shape, padding: Pads,
+                                  dilation: Shape, groups: int) -> bool:
+    """Return whether the variant can serve a call."""
+    return accepts(gy, w, w.shape[:2], stride, dilation, groups)
+
+
+def _backward_tiling(gy: Shape, w: Shape, size: Shape, padding: Pads, itemsize: int) -> Tiling:
+    r = w[0]
+    return tiling(gy, (gy[0], *size, w[2]), r, r - 1 - padding[0][0], r - 1 - padding[1][0],
+                  itemsize)
+
+
+def conv2d_input_gradient_pays(gy: Spec, w: Spec, size: Shape, **attrs: Any) -> bool:
+    """Return whether the variant is the fastest for a call that it accepts."""
+    return pays(*w.shape[2:])
+
+
+def conv2d_input_gradient_workspace(gy: Spec, w: Spec, size: Shape, stride: Shape, padding: Pads,
+                                    dilation: Shape, groups: int) -> Mapping[str, Spec]:
+    """Return the specs of the work arrays: U, and V and M of a block for every thread."""
+    return _workspace(_backward_tiling(gy.shape, w.shape, size, padding, gy.dtype.itemsize),
+                      gy.dtype)
+
+
+def conv2d_input_gradient(gy: np.ndarray, w: np.ndarray, *, out: np.ndarray, saved: dict,
+                          work: dict, size: Shape, stride: Shape, padding: Pads, dilation: Shape,
+                          groups: int) -> None:
+    """Write gx, the convolution of gy with the kernel turned by half a circle."""
+    t = _backward_tiling(gy.shape, w.shape, size, padding, gy.itemsize)
+    _run(t, gy, w, None, out, work, turned=True)
