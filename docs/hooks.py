@@ -18,6 +18,7 @@ from minidl import ops as _filled  # noqa: F401  (importing it fills the op tabl
 from minidl import recipes
 from minidl.autograd import functional
 from minidl.cli.show import result_text
+from minidl.models.zoo import ENTRIES, Entry
 from minidl.ops import registry
 from minidl.ops.registry import Op
 
@@ -125,6 +126,31 @@ def _measured(result: dict[str, Any] | None) -> str:
     return result_text(result) if result else "-"
 
 
+# ---- networks ------------------------------------------------------------------------------
+
+
+def network_table() -> str:
+    """Return the table of the zoo."""
+    head = ("Network", "Source", "Input", "Classes", "Parameters", "Trained there by", "Batch",
+            "Loss")
+    return _rows(head, map(_network, ENTRIES.values()))
+
+
+def _network(entry: Entry) -> tuple[str, ...]:
+    shape = " x ".join(map(str, entry.input_shape))
+    return (f"[`{entry.name}`][minidl.models.{entry.name}]", entry.source, shape,
+            str(entry.classes), f"{entry.parameters:,}", _training(dict(entry.optimizer)),
+            str(entry.batch), entry.loss.replace("_", " "))
+
+
+def _training(settings: dict[str, Any]) -> str:
+    """Return an optimizer's settings in words."""
+    start = f"{settings.pop('name')} {settings.pop('learning_rate'):g}"
+    rest = [key if value is True else f"{key.replace('_', ' ')} {value:g}"
+            for key, value in settings.items() if value]
+    return ", ".join([start, *rest])
+
+
 # ---- Markdown ------------------------------------------------------------------------------
 
 
@@ -135,5 +161,6 @@ def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "user ops": user_ops, "inner ops": inner_ops, "op texts": op_texts, "recipes": recipe_table}
+    "user ops": user_ops, "inner ops": inner_ops, "op texts": op_texts, "recipes": recipe_table,
+    "networks": network_table}
 """What a page can ask for, by name."""

@@ -12,7 +12,7 @@ COMMANDS = {
     "train": ("train:train", "train an experiment"),
     "evaluate": ("use:evaluate", "measure a trained model on its test data"),
     "predict": ("use:predict", "say what is on images"),
-    "summary": ("show:summary", "the layers of an experiment's network"),
+    "summary": ("show:summary", "the layers of a network, or of an experiment's"),
     "doctor": ("doctor:doctor", "what works on this machine and what to install"),
 }
 """Per command "module:function" of this package, imported when called, and one line of help."""
@@ -81,7 +81,8 @@ def _predict(command: argparse.ArgumentParser) -> None:
 
 
 def _summary(command: argparse.ArgumentParser) -> None:
-    command.add_argument("name", metavar="NAME", help="an experiment; `minidl list` shows them")
+    command.add_argument("name", metavar="NAME",
+                         help="an experiment of `minidl list`, or a network of minidl.models")
 
 
 def _folder(command: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from .. import recipes
+from ..models.zoo import ENTRIES
 
 
 def list_recipes(arguments: argparse.Namespace) -> None:
@@ -39,5 +40,6 @@ def result_text(result: dict[str, Any] | None) -> str:
 
 
 def summary(arguments: argparse.Namespace) -> None:
-    """Print the layers of an experiment's network."""
-    recipes.get(arguments.name).model().summary()
+    """Print the layers of a network, or of that of an experiment."""
+    known = ENTRIES.get(arguments.name)
+    (known.build if known else recipes.get(arguments.name).model)().summary()
