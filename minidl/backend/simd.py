@@ -27,6 +27,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from numba import njit
 from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.extending import intrinsic, overload, register_model
@@ -146,6 +147,17 @@ class _Code:
 
 
 @intrinsic
+def lanes_of(typing: Any, array: Any) -> Any:
+    """Return how many elements of the array a vector has, a constant."""
+    count = _vector_of(array).count
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _I64(count)
+
+    return types.intp(array), code
+
+
+@intrinsic
 def load(typing: Any, array: Any, offset: Any) -> Any:
     """Return the vector at array[offset:]."""
     vector = _vector_of(array)
@@ -172,6 +184,20 @@ def load_first(typing: Any, array: Any, offset: Any, count: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typing: Any, array: Any, offset: Any) -> Any:
+    """Ask for the cache line of array[offset], which may lie outside, to be brought in."""
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        c = _Code(context, builder, _vector_of(array))
+        pointer = builder.bitcast(c.place(array, *args), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, _I32(0), _I32(3), _I32(1)])  # to read, keep, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), code
+
+
+@intrinsic
 def store(typing: Any, array: Any, offset: Any, value: Any) -> Any:
     """Write a vector to array[offset:]."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -192,6 +218,23 @@ def store_first(typing: Any, array: Any, offset: Any, value: Any, count: Any) ->
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value, types.intp), code
+
+
+@njit(inline="always")
+def load_up_to(array, offset, count):
+    """Return the vector at array[offset:], or its first `count` lanes and zeros."""
+    if count >= lanes_of(array):
+        return load(array, offset)
+    return load_first(array, offset, count)
+
+
+@njit(inline="always")
+def store_up_to(array, offset, value, count):
+    """Write a vector to array[offset:], or its first `count` lanes; none if count < 1."""
+    if count >= lanes_of(array):
+        store(array, offset, value)
+    elif count > 0:
+        store_first(array, offset, value, count)
 
 
 @intrinsic

@@ -89,6 +89,11 @@ class Correlation:
         """Whether windows reach over the border, so that blocks need a slab."""
         return not (self.rows.inside and self.columns.inside)
 
+    @property
+    def outputs(self) -> int:
+        """Number of results."""
+        return self.images * self.rows.count * self.columns.count * self.filters
+
     @cached_property
     def block(self) -> tuple[int, int]:
         """(images, output rows) of a block."""

@@ -29,6 +29,9 @@ from ...backend.simd import (
     add_products,
     add_row,
     lanes,
+    prefetch,
+    load,
+    store,
     store_tile,
     take,
     tile_for,
@@ -39,6 +42,7 @@ from . import correlation
 from .correlation import Correlation
 from .panels import pack, packed_shape
 
+AHEAD = 96         # pixels by which input that is read once, in order, is asked for early
 LEAST_RANGES = 16  # so that threads share the blocks evenly
 NO_FLOOR = -np.inf
 
@@ -70,12 +74,15 @@ def fill_slab(slab, x, image, images, row, rows, numbers):
 @cache
 def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
     """Return the kernel for tiles of so many rows and vectors, `width` columns in all."""
-    count = rows * vectors
+    count, lane_count = rows * vectors, width // vectors
 
     @kernel
     def correlate(start, stop, x, slab, packed, bias, out, spare, pixels, places, runs, run,
-                  flat, numbers, floor):
-        """Compute blocks [start, stop); `spare` holds one tile."""
+                  flat, numbers, finish, ahead, floor):
+        """Compute blocks [start, stop); `spare` holds one tile.
+
+        `finish` asks for bias and floor; `ahead` is how far input is fetched early, 0 for not.
+        """
         columns = numbers[5]
         block_images, block_rows = numbers[6], numbers[7]
         image_step, padded, groups = numbers[12], numbers[13], numbers[14]
@@ -103,6 +110,9 @@ def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
                 there = min(width, filters - panel * width)
                 for pixel in range(0, total, rows):
                     windows = take(pixels, pixel, rows)
+                    if ahead > 0 and part == 0:
+                        for more in range(0, rows * run, lane_count):
+                            prefetch(source, base + windows[0] + ahead + more)
                     tile = zeros(x, count)
                     at = part * size
                     for r in range(len(runs)):
@@ -111,15 +121,19 @@ def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
                             tile = add_products(tile, source, windows, shift + k, packed, at,
                                                 vectors)
                             at += width
-                    tile = add_row(tile, bias, part * width, floor, vectors)
+                    if finish:
+                        tile = add_row(tile, bias, part * width, floor, vectors)
                     if there == width and pixel + rows <= total:
                         store_tile(tile, out, take(places, pixel, rows), out_base + first, vectors)
                         continue
                     store_tile(tile, spare, take(flat, 0, rows), 0, vectors)
                     for i in range(min(rows, total - pixel)):
                         place = out_base + places[pixel + i] + first
-                        for v in range(there):
-                            out[place + v] = spare[i * width + v]
+                        whole = there // lane_count * lane_count
+                        for v in range(0, whole, lane_count):
+                            store(out, place + v, load(spare, i * width + v))
+                        for v in range(whole, there):  # few: faster than a masked store
+                            out[np.uint64(place + v)] = spare[np.uint64(i * width + v)]
 
     return correlate
 
@@ -161,11 +175,12 @@ def run_correlation(c: Correlation, x: np.ndarray, w: np.ndarray, b: np.ndarray 
     function = _correlate_kernel(rows, vectors, width)
     tables = (c.pixels(rows), c.places(rows), c.runs, c.run, _flat(rows, width), c.numbers)
     floor = x.dtype.type(0 if relu else NO_FLOOR)
+    finish, ahead = relu or b is not None, AHEAD * c.channels if c.taps == 1 else 0
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
 
     def part(start: int, stop: int, slot: int) -> None:
         function(start, stop, flat_x, work["slab"][slot], packed, work["bias"], flat_out,
-                 work["spare"][slot], *tables, floor)
+                 work["spare"][slot], *tables, finish, ahead, floor)
 
     run_slots(part, ranges(c.blocks, max(1, c.blocks // LEAST_RANGES)))
 
@@ -226,7 +241,7 @@ def conv2d_input_gradient(gy: np.ndarray, w: np.ndarray, *, out: np.ndarray, sav
     """Write gx, the correlation of gy with the turned kernel, phase by phase of the stride."""
     parts = correlation.backward(gy.shape, w.shape[:2], out.shape, stride, padding, dilation,
                                  groups)
-    if sum(c.rows.count * c.columns.count for c in parts) * parts[0].images * out.shape[3] < out.size:
+    if sum(c.outputs for c in parts) < out.size:
         out.fill(0)  # inputs that no window reaches
     for c in parts:
         run_correlation(c, gy, w, None, out, work, turned=True)

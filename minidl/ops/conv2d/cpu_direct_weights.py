@@ -26,6 +26,8 @@ from ...backend.simd import (
     add_products,
     add_tile,
     lanes,
+    load_up_to,
+    store,
     store_tile,
     take,
     tile_for,
@@ -41,9 +43,9 @@ MOST_PARTS = 16
 
 
 @cache
-def _weights_kernel(rows: int, vectors: int) -> Any:
-    """Return the kernel for tiles of so many rows and vectors."""
-    count = rows * vectors
+def _weights_kernel(rows: int, vectors: int, width: int) -> Any:
+    """Return the kernel for tiles of so many rows and vectors, `width` columns in all."""
+    count, lane_count = rows * vectors, width // vectors
 
     @kernel
     def weights(start, stop, x, slab, gy, panel_gy, partial, pixels, runs, run, lefts, tops,
@@ -53,7 +55,6 @@ def _weights_kernel(rows: int, vectors: int) -> Any:
         block_images, block_rows = numbers[6], numbers[7]
         image_step, padded, groups = numbers[12], numbers[13], numbers[14]
         filters = numbers[16]
-        width = len(panel_gy) // len(pixels)
         panels = -(-filters // width)
         row_blocks = -(-numbers[4] // block_rows)
         for block in range(start, stop):
@@ -75,9 +76,8 @@ def _weights_kernel(rows: int, vectors: int) -> Any:
                 there = min(width, filters - panel * width)
                 for pixel in range(total):
                     at = ((first_pixel + pixel) * groups + group) * filters + panel * width
-                    to = panel_gy[pixel * width:pixel * width + width]
-                    to[:there] = gy[at:at + there]
-                    to[there:] = 0
+                    for v in range(0, width, lane_count):
+                        store(panel_gy, pixel * width + v, load_up_to(gy, at + v, there - v))
                 for r in range(len(runs)):
                     shift = base + group * numbers[15] + runs[r]
                     top = ((group * len(runs) + r) * run * panels + panel) * width
@@ -150,7 +150,8 @@ def conv2d_weight_gradient(x: np.ndarray, gy: np.ndarray, *, out: np.ndarray, sa
     run, partial = c.run, work["partial"]
     lefts = np.minimum(np.arange(-(-run // rows) * rows, dtype=np.int64), run - 1)
     tables = (c.pixels(rows), c.runs, run, lefts, lefts * shape[2], c.numbers)
-    function, parts = _weights_kernel(rows, vectors), _parts(c, partial[0].nbytes)
+    function = _weights_kernel(rows, vectors, vectors * lanes(x.itemsize))
+    parts = _parts(c, partial[0].nbytes)
     flat_x, flat_gy = x.reshape(-1), gy.reshape(-1)
 
     def part(first: int, last: int, slot: int) -> None:

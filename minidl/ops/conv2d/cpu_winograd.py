@@ -25,18 +25,16 @@ from typing import Any
 import numpy as np
 
 from ... import config
-from ...backend.cpu import inline, kernel, ranges, run_ranges, run_slots
+from ...backend.cpu import inline, kernel, ranges, run_slots
 from ...backend.simd import (
     add_products,
     lanes,
     load,
     maximum,
     spread,
-    store,
-    store_first,
     store_tile,
+    store_up_to,
     take,
-    tile_for,
     zeros,
 )
 from ...spec import Pads, Shape, Spec
@@ -111,13 +109,9 @@ def _weights_kernel(r: int, width: int, lane_count: int) -> Any:
 
 
 @inline
-def put_pixel(y, at, value, bias, floor, count, lane_count):
+def put_pixel(y, at, value, bias, floor, count):
     """Write max(value + bias, floor), or its first `count` numbers."""
-    value = maximum(value + bias, floor)
-    if count >= lane_count:
-        store(y, at, value)
-    elif count > 0:
-        store_first(y, at, value, count)
+    store_up_to(y, at, maximum(value + bias, floor), count)
 
 
 @cache
@@ -165,16 +159,13 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int) -> Any:
                             five = row_of_outputs(spare, i, m, lane_count)
                             at = corner + i * out_length * filters + k
                             left_over, there = filters - k, out_length - column
-                            put_pixel(y, at, five[0], b, floors, left_over, lane_count)
+                            put_pixel(y, at, five[0], b, floors, left_over)
                             if there > 1:
-                                put_pixel(y, at + filters, five[1], b, floors, left_over,
-                                          lane_count)
+                                put_pixel(y, at + filters, five[1], b, floors, left_over)
                             if m > 2 and there > 2:
-                                put_pixel(y, at + 2 * filters, five[2], b, floors, left_over,
-                                          lane_count)
+                                put_pixel(y, at + 2 * filters, five[2], b, floors, left_over)
                             if m > 3 and there > 3:
-                                put_pixel(y, at + 3 * filters, five[3], b, floors, left_over,
-                                          lane_count)
+                                put_pixel(y, at + 3 * filters, five[3], b, floors, left_over)
 
     return forward
 
@@ -184,7 +175,8 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int) -> Any:
 
 def accepts(a: Spec, b: Spec, window: Shape, stride: Shape, dilation: Shape, groups: int) -> bool:
     """Return whether the variant can serve a convolution; a and b must have elements."""
-    return bool(a.size and b.size) and window in ((3, 3), (5, 5)) and (stride, dilation, groups) == ((1, 1), (1, 1), 1)
+    plain = (stride, dilation, groups) == ((1, 1), (1, 1), 1)
+    return bool(a.size and b.size) and plain and window in ((3, 3), (5, 5))
 
 
 def pays(channels: int, filters: int) -> bool:

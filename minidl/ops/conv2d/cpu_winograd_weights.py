@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ... import config
-from ...backend.cpu import inline, kernel, ranges, run_ranges, run_slots
+from ...backend.cpu import inline, kernel, ranges, run_slots
 from ...backend.simd import (
     add_products,
     add_tile,
@@ -72,11 +72,11 @@ def transform_gradient(gy, spare, z, tile, place, numbers, lane_count, m):
             at = corner + j * filters + k
             third, fourth = zero, zero
             if m > 2:
-                third = pick(gy, at + 2 * line, inside and h + 2 < height, count, lane_count)
-                fourth = pick(gy, at + 3 * line, inside and h + 3 < height, count, lane_count)
+                third = pick(gy, at + 2 * line, inside and h + 2 < height, count)
+                fourth = pick(gy, at + 3 * line, inside and h + 3 < height, count)
             put_column(spare, j * lane_count, m * lane_count, of_window(
-                pick(gy, at, inside, count, lane_count),
-                pick(gy, at + line, inside and h + 1 < height, count, lane_count),
+                pick(gy, at, inside, count),
+                pick(gy, at + line, inside and h + 1 < height, count),
                 third, fourth, zero, m))
         to = (k // width * tiles + place) * width + k % width
         for i in range(POINTS):

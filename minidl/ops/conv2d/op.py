@@ -210,7 +210,8 @@ define("conv2d_input_gradient", inputs=("gy", "w"), infer=_infer_input_gradient,
        flops=lambda gy, w, **_: 2 * gy.size * w.size // w.shape[3],
        doc="gx of conv2d: every element of gy spread over its window",
        samples=(Sample(((2, 3, 4, 6), (3, 3, 2, 6)), {"size": (5, 7), **_ATTRS}),
-                *(Sample(((2, 6, 5, 9), (r, r, 17, 9)), {"size": (6, 6), **_SAME[r]}) for r in _SAME)))
+                *(Sample(((2, 6, 5, 9), (r, r, 17, 9)), {"size": (6, 6), **attrs})
+                  for r, attrs in _SAME.items())))
 define("conv2d_weight_gradient", inputs=("x", "gy"), infer=_infer_weight_gradient,
        reference=weight_gradient_reference,
        kernels=_kernels("conv2d_weight_gradient", "cpu_direct_weights", "cpu_winograd_weights"),
@@ -218,4 +219,5 @@ define("conv2d_weight_gradient", inputs=("x", "gy"), infer=_infer_weight_gradien
            2 * gy.size * window[0] * window[1] * x.shape[3] // groups),
        doc="gw of conv2d: x correlated with gy",
        samples=(Sample(((2, 5, 7, 4), (2, 3, 4, 6)), {"window": (3, 3), **_ATTRS}),
-                *(Sample(((2, 6, 6, 9), (2, 6, 5, 17)), {"window": (r, r), **_SAME[r]}) for r in _SAME)))
+                *(Sample(((2, 6, 6, 9), (2, 6, 5, 17)), {"window": (r, r), **attrs})
+                  for r, attrs in _SAME.items())))

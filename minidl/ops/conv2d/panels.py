@@ -25,7 +25,7 @@ def _pack(start, stop, w, packed, taps, depth, filters, width, panels, group, ch
         source = taps[tap] + g * group + panel * width * column
         there = min(width, filters - panel * width)
         at = row * depth * width
-        for c in range(depth):
+        for _ in range(depth):
             for v in range(there):
                 packed[at + v] = w[source + v * column]
             for v in range(there, width):

@@ -16,7 +16,7 @@ Even and odd parts are computed once for the points of both signs.
 from __future__ import annotations
 
 from ...backend.cpu import inline
-from ...backend.simd import load, load_first, store, zeros
+from ...backend.simd import load, load_up_to, store, zeros
 from .tiling import POINTS
 
 # ---- one row or column ---------------------------------------------------------------------
@@ -72,13 +72,9 @@ def put_column(out, at, step, six):
 
 
 @inline
-def pick(x, offset, there, count, lane_count):
+def pick(x, offset, there, count):
     """Return a vector of x, or of its first `count` numbers; zeros where it is not there."""
-    if not there:
-        return zeros(x, 1)[0]
-    if count >= lane_count:
-        return load(x, offset)
-    return load_first(x, offset, count)
+    return load_up_to(x, offset, count) if there else zeros(x, 1)[0]
 
 
 @inline
@@ -103,12 +99,12 @@ def transform_data(x, spare, v, tile, place, numbers, lane_count):
             inside = 0 <= w + j < length
             at = corner + j * channels + c
             put_column(spare, j * lane_count, POINTS * lane_count, of_data(
-                pick(x, at, inside and 0 <= h < height, count, lane_count),
-                pick(x, at + line, inside and 0 <= h + 1 < height, count, lane_count),
-                pick(x, at + 2 * line, inside and 0 <= h + 2 < height, count, lane_count),
-                pick(x, at + 3 * line, inside and 0 <= h + 3 < height, count, lane_count),
-                pick(x, at + 4 * line, inside and 0 <= h + 4 < height, count, lane_count),
-                pick(x, at + 5 * line, inside and 0 <= h + 5 < height, count, lane_count)))
+                pick(x, at, inside and 0 <= h < height, count),
+                pick(x, at + line, inside and 0 <= h + 1 < height, count),
+                pick(x, at + 2 * line, inside and 0 <= h + 2 < height, count),
+                pick(x, at + 3 * line, inside and 0 <= h + 3 < height, count),
+                pick(x, at + 4 * line, inside and 0 <= h + 4 < height, count),
+                pick(x, at + 5 * line, inside and 0 <= h + 5 < height, count)))
         for i in range(POINTS):
             at = i * POINTS * lane_count
             put_column(v, i * POINTS * step + place * depth + c, step, of_data(
