@@ -220,7 +220,7 @@ def store_first(typing: Any, array: Any, offset: Any, value: Any, count: Any) ->
     return types.void(array, types.intp, value, types.intp), code
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def load_up_to(array, offset, count):
     """Return the vector at array[offset:], or its first `count` lanes and zeros."""
     if count >= lanes_of(array):
@@ -228,7 +228,7 @@ def load_up_to(array, offset, count):
     return load_first(array, offset, count)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def store_up_to(array, offset, value, count):
     """Write a vector to array[offset:], or its first `count` lanes; none if count < 1."""
     if count >= lanes_of(array):

@@ -29,8 +29,8 @@ from ...backend.simd import (
     add_products,
     add_row,
     lanes,
-    prefetch,
     load,
+    prefetch,
     store,
     store_tile,
     take,
@@ -48,6 +48,21 @@ NO_FLOOR = -np.inf
 
 
 @inline
+def _copy(to, at, source, start, count):
+    """Copy numbers; unsigned offsets let the compiler see that this is one block of memory."""
+    a, b = np.uint64(at), np.uint64(start)
+    for i in range(np.uint64(max(count, 0))):
+        to[a + i] = source[b + i]
+
+
+@inline
+def _zero(to, at, count):
+    a = np.uint64(at)
+    for i in range(np.uint64(max(count, 0))):
+        to[a + i] = 0
+
+
+@inline
 def fill_slab(slab, x, image, images, row, rows, numbers):
     """Copy the input of output rows [row, row + rows) of some images into the slab."""
     height, width, channels = numbers[1], numbers[2], numbers[3]
@@ -60,15 +75,14 @@ def fill_slab(slab, x, image, images, row, rows, numbers):
     for i in range(images):
         for j in range(lines):
             at = i * block_image + j * line
-            to = slab[at:at + line]
             h = row * step + first_row + j
-            if h < 0 or h >= height or image + i >= numbers[0]:
-                to[:] = 0
-                continue
-            source = ((image + i) * height + h) * width * channels + begin
-            to[:left] = 0
-            to[left:left + length] = x[source:source + length]
-            to[left + length:] = 0
+            if 0 <= h < height:
+                _zero(slab, at, left)
+                _copy(slab, at + left, x, ((image + i) * height + h) * width * channels + begin,
+                      length)
+                _zero(slab, at + left + length, line - left - length)
+            else:
+                _zero(slab, at, line)
 
 
 @cache

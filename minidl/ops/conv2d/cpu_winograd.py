@@ -50,6 +50,7 @@ from .winograd import (
 
 LEAST_RANGES = 16
 LEAST_CHANNELS = 8  # a vector's, in the least
+LEAST_FLOPS = 10**8   # less takes no longer than it takes to start a few more kernels
 
 
 # ---- weights -------------------------------------------------------------------------------
@@ -179,9 +180,10 @@ def accepts(a: Spec, b: Spec, window: Shape, stride: Shape, dilation: Shape, gro
     return bool(a.size and b.size) and plain and window in ((3, 3), (5, 5))
 
 
-def pays(channels: int, filters: int) -> bool:
+def pays(pixels: int, channels: int, filters: int, r: int) -> bool:
     """Return whether the products are worth the transforms, which vectors of channels share."""
-    return min(channels, filters) >= LEAST_CHANNELS
+    flops = 2 * pixels * channels * filters * r * r
+    return min(channels, filters) >= LEAST_CHANNELS and flops >= LEAST_FLOPS
 
 
 def _workspace(t: Tiling, dtype: np.dtype) -> Mapping[str, Spec]:
@@ -250,7 +252,7 @@ def _forward_tiling(x: Shape, w: Shape, padding: Pads, itemsize: int) -> Tiling:
 
 def conv2d_pays(x: Spec, w: Spec, b: Spec | None, **attrs: Any) -> bool:
     """Return whether the variant is the fastest for a call that it accepts."""
-    return pays(*w.shape[2:])
+    return pays(x.size // x.shape[3], *w.shape[2:], w.shape[0])
 
 
 def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: Pads,
@@ -281,7 +283,7 @@ def _backward_tiling(gy: Shape, w: Shape, size: Shape, padding: Pads, itemsize: 
 
 def conv2d_input_gradient_pays(gy: Spec, w: Spec, size: Shape, **attrs: Any) -> bool:
     """Return whether the variant is the fastest for a call that it accepts."""
-    return pays(*w.shape[2:])
+    return pays(gy.size // gy.shape[3], *w.shape[2:], w.shape[0])
 
 
 def conv2d_input_gradient_workspace(gy: Spec, w: Spec, size: Shape, stride: Shape, padding: Pads,

@@ -171,9 +171,9 @@ def conv2d_weight_gradient_accepts(x: Spec, gy: Spec, window: Shape, stride: Sha
     return accepts(x, gy, window, stride, dilation, groups)
 
 
-def conv2d_weight_gradient_pays(x: Spec, gy: Spec, **attrs: Any) -> bool:
+def conv2d_weight_gradient_pays(x: Spec, gy: Spec, window: Shape, **attrs: Any) -> bool:
     """Return whether the variant is the fastest for a call that it accepts."""
-    return pays(x.shape[3], gy.shape[3])
+    return pays(gy.size // gy.shape[3], x.shape[3], gy.shape[3], window[0])
 
 
 def _tiling(x: Shape, gy: Shape, window: Shape, padding: Pads, itemsize: int) -> Tiling:
