@@ -68,7 +68,7 @@ def tile_for(columns: int, itemsize: int) -> tuple[int, int]:
 class Vector(types.Type):
     """Numba's type of a register full of numbers."""
 
-    def __init__(self, dtype: types.Type, count: int) -> None:
+    def __init__(self, dtype: Any, count: int) -> None:
         self.dtype, self.count = dtype, count
         super().__init__(f"Vector({dtype}, {count})")
 
@@ -80,7 +80,7 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(element, vector.count))
 
 
-def _vector_of(array: types.Array) -> Vector:
+def _vector_of(array: Any) -> Vector:
     return Vector(array.dtype, BYTES * 8 // array.dtype.bitwidth)
 
 
@@ -96,7 +96,7 @@ class _Code:
         self.type = context.get_value_type(vector)
         self.align = vector.dtype.bitwidth // 8
 
-    def place(self, array_type: types.Array, array: Any, offset: Any, more: int = 0) -> Any:
+    def place(self, array_type: Any, array: Any, offset: Any, more: int = 0) -> Any:
         """Return a pointer to an element; `more` counts vectors from there."""
         data = cgutils.create_struct_proxy(array_type)(self.context, self.builder, array).data
         pointer = self.builder.gep(data, [offset])
@@ -283,7 +283,7 @@ def _define_operator(symbol: Callable, instruction: str) -> None:
         return a(a, a.dtype), code
 
     @overload(symbol, inline="always")
-    def _operator(a, b):  # type: ignore[no-untyped-def] # numba compares the argument lists
+    def _operator(a, b):  # untyped: numba compares the argument lists
         if isinstance(a, Vector) and isinstance(b, Vector):
             return lambda a, b: of_vectors(a, b)
         if isinstance(a, Vector) and isinstance(b, types.Number):

@@ -63,8 +63,10 @@ def fine_ranges(parts: int = 5) -> Iterator[None]:
     def finer(total: int, grain: int) -> list[tuple[int, int]]:
         return ranges(total, max(1, min(max(grain, total // (8 * parts)), total // parts)))
 
-    def run_finer(function: Callable[[int, int], object], total: int, grain: int) -> None:
-        run_slots(lambda start, stop, slot: function(start, stop), finer(total, grain))
+    def run_finer(function: Callable[..., object], total: int, grain: int, *arguments: object
+                  ) -> None:
+        run_slots(lambda start, stop, slot: function(start, stop, *arguments),
+                  finer(total, grain))
 
     changes = {"ranges": (ranges, finer), "run_ranges": (cpu.run_ranges, run_finer),
                "POINTWISE_GRAIN": (cpu.POINTWISE_GRAIN, 1)}

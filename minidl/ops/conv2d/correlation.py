@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +27,8 @@ PIXELS = 192            # of a block: enough to use a panel of weights many time
 SLAB_ELEMENTS = 1 << 16  # of a block's input: a quarter of a megabyte in float32
 
 
-class Axis(NamedTuple):
+@dataclass(frozen=True)
+class Axis:
     """One axis of a correlation: input length, outputs, step, and each tap's offset."""
 
     size: int
@@ -156,6 +156,12 @@ class Correlation:
         return np.array([(e - self.rows.first) * self.line
                          + (f - self.columns.first) * self.channels
                          for e in self.rows.taps for f in self.columns.taps[::step]], np.int64)
+
+    @cached_property
+    def heights(self) -> np.ndarray:
+        """Row offset of each run, which do not fall."""
+        each = len(self.runs) // len(self.rows.taps)
+        return np.repeat(np.array(self.rows.taps, np.int64), each)
 
     def pixels(self, multiple: int) -> np.ndarray:
         """Return where the windows of a block's pixels begin, padded to a multiple."""

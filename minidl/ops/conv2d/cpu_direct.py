@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ... import config
-from ...backend.cpu import inline, kernel, ranges, run_slots
+from ...backend.cpu import Range, inline, kernel, ranges, run_slots
 from ...backend.simd import (
     add_products,
     add_row,
@@ -85,18 +85,31 @@ def fill_slab(slab, x, image, images, row, rows, numbers):
                 _zero(slab, at, line)
 
 
+@inline
+def _runs_inside(heights, top, bottom, height):
+    """Return the runs [first, last) that meet rows of the input, for windows at top to bottom."""
+    first, last = 0, len(heights)
+    while first < last and bottom + heights[first] < 0:
+        first += 1
+    while last > first and top + heights[last - 1] >= height:
+        last -= 1
+    return first, last
+
+
 @cache
 def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
     """Return the kernel for tiles of so many rows and vectors, `width` columns in all."""
     count, lane_count = rows * vectors, width // vectors
 
     @kernel
-    def correlate(start, stop, x, slab, packed, bias, out, spare, pixels, places, runs, run,
-                  flat, numbers, finish, ahead, floor):
-        """Compute blocks [start, stop); `spare` holds one tile.
+    def correlate(start, stop, slot, x, slabs, packed, bias, out, spares, pixels, places, runs,
+                  heights, run, flat, numbers, finish, ahead, floor):
+        """Compute blocks [start, stop); a row of `spares` holds one tile.
 
-        `finish` asks for bias and floor; `ahead` is how far input is fetched early, 0 for not.
+        `heights` has the row offset of each run. `finish` asks for bias and floor, `ahead` is how
+        far input is fetched early, 0 for not.
         """
+        slab, spare = slabs[slot], spares[slot]
         columns = numbers[5]
         block_images, block_rows = numbers[6], numbers[7]
         image_step, padded, groups = numbers[12], numbers[13], numbers[14]
@@ -109,7 +122,8 @@ def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
             row = block % row_blocks * block_rows
             images = min(block_images, numbers[0] - image)
             here = min(block_rows, numbers[4] - row)
-            total = images * here * columns
+            image_pixels = here * columns
+            total = images * image_pixels
             out_base = image * numbers[17] + row * numbers[18] + numbers[19]
             source, base = x, image * image_step
             if padded:
@@ -127,9 +141,15 @@ def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
                     if ahead > 0 and part == 0:
                         for more in range(0, rows * run, lane_count):
                             prefetch(source, base + windows[0] + ahead + more)
+                    first_run, last_run = 0, len(runs)
+                    last = pixel % image_pixels + rows - 1
+                    if padded and last < image_pixels:  # a tile of one image
+                        first_run, last_run = _runs_inside(
+                            heights, (row + (last - rows + 1) // columns) * numbers[8],
+                            (row + last // columns) * numbers[8], numbers[1])
                     tile = zeros(x, count)
-                    at = part * size
-                    for r in range(len(runs)):
+                    at = part * size + first_run * run * width
+                    for r in range(first_run, last_run):
                         shift = base + group * numbers[15] + runs[r]
                         for k in range(run):
                             tile = add_products(tile, source, windows, shift + k, packed, at,
@@ -186,17 +206,17 @@ def run_correlation(c: Correlation, x: np.ndarray, w: np.ndarray, b: np.ndarray 
     packed = work["packed"][:int(np.prod(shape))]
     pack(w, packed.reshape(shape), c, width, turned)
     _pack_bias(work["bias"], b, shape, c.filters // c.groups)
-    function = _correlate_kernel(rows, vectors, width)
-    tables = (c.pixels(rows), c.places(rows), c.runs, c.run, _flat(rows, width), c.numbers)
+    tables = (c.pixels(rows), c.places(rows), c.runs, c.heights, c.run, _flat(rows, width),
+              c.numbers)
     floor = x.dtype.type(0 if relu else NO_FLOOR)
     finish, ahead = relu or b is not None, AHEAD * c.channels if c.taps == 1 else 0
-    flat_x, flat_out = x.reshape(-1), out.reshape(-1)
+    run_slots(_correlate_kernel(rows, vectors, width), _parts(c), x.reshape(-1), work["slab"],
+              packed, work["bias"], out.reshape(-1), work["spare"], *tables, finish, ahead, floor)
 
-    def part(start: int, stop: int, slot: int) -> None:
-        function(start, stop, flat_x, work["slab"][slot], packed, work["bias"], flat_out,
-                 work["spare"][slot], *tables, finish, ahead, floor)
 
-    run_slots(part, ranges(c.blocks, max(1, c.blocks // LEAST_RANGES)))
+@cache
+def _parts(c: Correlation) -> tuple[Range, ...]:
+    return tuple(ranges(c.blocks, max(1, c.blocks // LEAST_RANGES)))
 
 
 def _pack_bias(packed: np.ndarray, b: np.ndarray | None, shape: Shape, filters: int) -> None:

@@ -48,48 +48,52 @@ def _weights_kernel(rows: int, vectors: int, width: int) -> Any:
     count, lane_count = rows * vectors, width // vectors
 
     @kernel
-    def weights(start, stop, x, slab, gy, panel_gy, partial, pixels, runs, run, lefts, tops,
-                numbers):
-        """Add blocks [start, stop) to partial (groups taps depth, padded filters)."""
+    def weights(start, stop, slot, parts, x, slabs, gy, panels_gy, partials, pixels, runs, run,
+                lefts, tops, numbers):
+        """Write partials (parts, groups taps depth, padded filters) of parts [start, stop)."""
+        slab, panel_gy = slabs[slot], panels_gy[slot]
         columns = numbers[5]
         block_images, block_rows = numbers[6], numbers[7]
         image_step, padded, groups = numbers[12], numbers[13], numbers[14]
         filters = numbers[16]
         panels = -(-filters // width)
         row_blocks = -(-numbers[4] // block_rows)
-        for block in range(start, stop):
-            image = block // row_blocks * block_images
-            row = block % row_blocks * block_rows
-            images = min(block_images, numbers[0] - image)
-            here = min(block_rows, numbers[4] - row)
-            total = images * here * columns
-            first_pixel = (image * numbers[4] + row) * columns
-            source, base = x, image * image_step
-            if padded:
-                fill_slab(slab, x, image, images, row, here, numbers)
-                source, base = slab, 0
-            else:
-                base += ((row * numbers[8] + numbers[9]) * numbers[11]
-                         + numbers[10] * numbers[3])
-            for part in range(groups * panels):
-                group, panel = part // panels, part % panels
-                there = min(width, filters - panel * width)
-                for pixel in range(total):
-                    at = ((first_pixel + pixel) * groups + group) * filters + panel * width
-                    for v in range(0, width, lane_count):
-                        store(panel_gy, pixel * width + v, load_up_to(gy, at + v, there - v))
-                for r in range(len(runs)):
-                    shift = base + group * numbers[15] + runs[r]
-                    top = ((group * len(runs) + r) * run * panels + panel) * width
-                    for k in range(0, run, rows):
-                        tile = zeros(x, count)
-                        left = take(lefts, k, rows)
-                        for pixel in range(total):
-                            tile = add_products(tile, source, left, shift + pixels[pixel],
-                                                panel_gy, pixel * width, vectors)
-                        to_rows = take(tops, k, rows)
-                        tile = add_tile(tile, partial, to_rows, top, vectors)
-                        store_tile(tile, partial, to_rows, top, vectors)
+        for number in range(start, stop):
+            partial = partials[number]
+            partial[:] = 0
+            for block in range(parts[number, 0], parts[number, 1]):
+                image = block // row_blocks * block_images
+                row = block % row_blocks * block_rows
+                images = min(block_images, numbers[0] - image)
+                here = min(block_rows, numbers[4] - row)
+                total = images * here * columns
+                first_pixel = (image * numbers[4] + row) * columns
+                source, base = x, image * image_step
+                if padded:
+                    fill_slab(slab, x, image, images, row, here, numbers)
+                    source, base = slab, 0
+                else:
+                    base += ((row * numbers[8] + numbers[9]) * numbers[11]
+                             + numbers[10] * numbers[3])
+                for unit in range(groups * panels):
+                    group, panel = unit // panels, unit % panels
+                    there = min(width, filters - panel * width)
+                    for pixel in range(total):
+                        at = ((first_pixel + pixel) * groups + group) * filters + panel * width
+                        for v in range(0, width, lane_count):
+                            store(panel_gy, pixel * width + v, load_up_to(gy, at + v, there - v))
+                    for r in range(len(runs)):
+                        shift = base + group * numbers[15] + runs[r]
+                        top = ((group * len(runs) + r) * run * panels + panel) * width
+                        for k in range(0, run, rows):
+                            tile = zeros(x, count)
+                            left = take(lefts, k, rows)
+                            for pixel in range(total):
+                                tile = add_products(tile, source, left, shift + pixels[pixel],
+                                                    panel_gy, pixel * width, vectors)
+                            to_rows = take(tops, k, rows)
+                            tile = add_tile(tile, partial, to_rows, top, vectors)
+                            store_tile(tile, partial, to_rows, top, vectors)
 
     return weights
 
@@ -150,18 +154,10 @@ def conv2d_weight_gradient(x: np.ndarray, gy: np.ndarray, *, out: np.ndarray, sa
     run, partial = c.run, work["partial"]
     lefts = np.minimum(np.arange(-(-run // rows) * rows, dtype=np.int64), run - 1)
     tables = (c.pixels(rows), c.runs, run, lefts, lefts * shape[2], c.numbers)
-    function = _weights_kernel(rows, vectors, vectors * lanes(x.itemsize))
-    parts = _parts(c, partial[0].nbytes)
-    flat_x, flat_gy = x.reshape(-1), gy.reshape(-1)
-
-    def part(first: int, last: int, slot: int) -> None:
-        for at in range(first, last):
-            total = partial[at]
-            total.fill(0)
-            function(*parts[at], flat_x, work["slab"][slot], flat_gy, work["panel"][slot],
-                     total.reshape(-1), *tables)
-
-    run_slots(part, ranges(len(parts), 1))
-    run_ranges(lambda a, b: _add_up(a, b, partial.reshape(-1), out.reshape(-1), len(parts), groups,
-                                    c.filters // groups, shape[2]),
-               shape[1], max(1, (1 << 15) // (len(parts) * shape[2] * groups)))
+    table = np.array(_parts(c, partial[0].nbytes), np.int64)
+    count = len(table)
+    run_slots(_weights_kernel(rows, vectors, vectors * lanes(x.itemsize)),
+              tuple(ranges(count, 1)), table, x.reshape(-1), work["slab"], gy.reshape(-1),
+              work["panel"], partial.reshape(count, -1), *tables)
+    run_ranges(_add_up, shape[1], max(1, (1 << 15) // (count * shape[2] * groups)),
+               partial.reshape(-1), out.reshape(-1), count, groups, c.filters // groups, shape[2])

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ... import config
-from ...backend.cpu import inline, kernel, ranges, run_slots
+from ...backend.cpu import Range, inline, kernel, ranges, run_slots
 from ...backend.simd import (
     add_products,
     lanes,
@@ -61,15 +61,18 @@ def _weights_kernel(r: int, width: int, lane_count: int) -> Any:
     """Return the kernel that transforms windows of r x r."""
 
     @kernel
-    def weights(start, stop, w, out, spare, depth, filters, panels, taps, channel, column):
-        """Write U = G w G' for rows [start, stop) of (panels depth).
+    def weights(start, stop, slot, w, out, spares, channels, depth, filters, panels, taps,
+                channel, column):
+        """Write U = G w G' for panels [start, stop).
 
         `taps` has the offset of each of the r r weights, `channel` and `column` the steps from one
         input channel and filter to the next.
         """
         zero = zeros(w, 1)[0]
-        for row in range(start, stop):
-            panel, c = row // depth, row % depth
+        spare = spares[slot]
+        for number in range(start * channels, stop * channels):
+            panel, c = number // channels, number % channels
+            row = panel * depth + c
             there = min(width, filters - panel * width)
             for tap in range(r * r):
                 source = taps[tap] + c * channel + panel * width * column
@@ -122,8 +125,10 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int) -> Any:
     width = vectors * lane_count
 
     @kernel
-    def forward(start, stop, x, u, bias, y, v, products, spare, lefts, tops, numbers, floor):
+    def forward(start, stop, slot, x, u, bias, y, vs, all_products, spares, lefts, tops, numbers,
+                floor):
         """Compute blocks [start, stop)."""
+        v, products, spare = vs[slot], all_products[slot], spares[slot]
         out_height, out_length, filters = numbers[4], numbers[5], numbers[6]
         depth, tiles, gap = numbers[13], numbers[14], numbers[15]
         down, across = -(-out_height // m), -(-out_length // m)
@@ -202,16 +207,16 @@ def _run(t: Tiling, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, out: np.
     work["bias"].fill(0)
     if b is not None:
         work["bias"][:t.filters] = b
-    function = _forward_kernel(t.rows, t.vectors, t.width // t.vectors, t.m)
-    lefts, tops = _steps(t.tiles, t.depth), _steps(t.tiles, t.width)
-    flat_x, flat_out, u = x.reshape(-1), out.reshape(-1), work["u"].reshape(-1)
-    floor = x.dtype.type(0 if relu else -np.inf)
+    run_slots(_forward_kernel(t.rows, t.vectors, t.width // t.vectors, t.m), _parts(t),
+              x.reshape(-1), work["u"].reshape(-1), work["bias"], out.reshape(-1), work["v"],
+              work["products"], work["spare"], _steps(t.tiles, t.depth),
+              _steps(t.tiles, t.width),
+              tuple(t), x.dtype.type(0 if relu else -np.inf))
 
-    def part(start: int, stop: int, slot: int) -> None:
-        function(start, stop, flat_x, u, work["bias"], flat_out, work["v"][slot],
-                 work["products"][slot], work["spare"][slot], lefts, tops, tuple(t), floor)
 
-    run_slots(part, ranges(t.blocks, max(1, t.blocks // LEAST_RANGES)))
+@cache
+def _parts(t: Tiling) -> tuple[Range, ...]:
+    return tuple(ranges(t.blocks, max(1, t.blocks // LEAST_RANGES)))
 
 
 @cache
@@ -221,21 +226,14 @@ def _steps(count: int, step: int) -> np.ndarray:
 
 def _transform_weights(t: Tiling, w: np.ndarray, work: Mapping[str, np.ndarray], turned: bool
                        ) -> None:
-    r, channels, filters = t.r, *w.shape[2:]
+    r, channels, filters = t.r, t.channels, t.filters
     taps = np.arange(r * r, dtype=np.int64)[::-1 if turned else 1] * (channels * filters)
-    steps = (1, filters) if turned else (filters, 1)
-    function = _weights_kernel(r, t.width, t.width // t.vectors)
-    u, flat, spare = work["u"].reshape(-1), w.reshape(-1), work["spare"]
+    steps = (1, w.shape[3]) if turned else (w.shape[3], 1)
     if t.depth > t.channels:
-        u.fill(0)
-
-    def part(start: int, stop: int, slot: int) -> None:
-        for panel in range(start, stop):
-            first = panel * t.depth
-            function(first, first + t.channels, flat, u, spare[slot], t.depth, t.filters, t.panels,
-                     np.ascontiguousarray(taps), *steps)
-
-    run_slots(part, ranges(t.panels, 1))
+        work["u"].fill(0)
+    run_slots(_weights_kernel(r, t.width, t.width // t.vectors), tuple(ranges(t.panels, 1)),
+              w.reshape(-1), work["u"].reshape(-1), work["spare"], channels, t.depth, filters,
+              t.panels, np.ascontiguousarray(taps), *steps)
 
 
 def conv2d_accepts(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: Pads,
@@ -252,7 +250,7 @@ def _forward_tiling(x: Shape, w: Shape, padding: Pads, itemsize: int) -> Tiling:
 
 def conv2d_pays(x: Spec, w: Spec, b: Spec | None, **attrs: Any) -> bool:
     """Return whether the variant is the fastest for a call that it accepts."""
-    return pays(x.size // x.shape[3], *w.shape[2:], w.shape[0])
+    return pays(x.size // x.shape[3], w.shape[2], w.shape[3], w.shape[0])
 
 
 def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: Pads,
@@ -283,7 +281,7 @@ def _backward_tiling(gy: Shape, w: Shape, size: Shape, padding: Pads, itemsize: 
 
 def conv2d_input_gradient_pays(gy: Spec, w: Spec, size: Shape, **attrs: Any) -> bool:
     """Return whether the variant is the fastest for a call that it accepts."""
-    return pays(gy.size // gy.shape[3], *w.shape[2:], w.shape[0])
+    return pays(gy.size // gy.shape[3], w.shape[2], w.shape[3], w.shape[0])
 
 
 def conv2d_input_gradient_workspace(gy: Spec, w: Spec, size: Shape, stride: Shape, padding: Pads,

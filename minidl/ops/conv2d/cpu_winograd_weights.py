@@ -95,35 +95,39 @@ def _sums_kernel(rows: int, vectors: int, lane_count: int, m: int) -> Any:
     width = vectors * lane_count
 
     @kernel
-    def sums(start, stop, x, gy, total, v, z, spare, lefts, tops, numbers):
-        """Add blocks [start, stop) to S (36, channels, panels * width)."""
+    def sums(start, stop, slot, parts, x, gy, totals, vs, zs, spares, lefts, tops, numbers):
+        """Write S (36, channels, panels * width) of parts [start, stop)."""
+        v, z, spare = vs[slot], zs[slot], spares[slot]
         channels, filters = numbers[3], numbers[6]
         depth, tiles, gap = numbers[13], numbers[14], numbers[15]
         number = numbers[0] * -(-numbers[4] // m) * -(-numbers[5] // m)
         panels = -(-filters // width)
         step, z_step = tiles * depth + gap, panels * tiles * width + gap
         size = channels * panels * width
-        for block in range(start, stop):
-            first = block * tiles
-            here = min(tiles, number - first)
-            for tile in range(here):
-                transform_data(x, spare, v, first + tile, tile, numbers, lane_count)
-                transform_gradient(gy, spare, z, first + tile, tile, numbers, lane_count, m)
-            for p in range(PRODUCTS):
-                for panel in range(panels):
-                    right = p * z_step + panel * tiles * width
-                    top = p * size + panel * width
-                    for c in range(0, channels, rows):
-                        left = take(lefts, c, rows)
-                        tile_sums = zeros(x, count)
-                        at = p * step
-                        for tile in range(here):
-                            tile_sums = add_products(tile_sums, v, left, at, z,
-                                                     right + tile * width, vectors)
-                            at += depth
-                        to = take(tops, c, rows)
-                        tile_sums = add_tile(tile_sums, total, to, top, vectors)
-                        store_tile(tile_sums, total, to, top, vectors)
+        for part in range(start, stop):
+            total = totals[part]
+            total[:] = 0
+            for block in range(parts[part, 0], parts[part, 1]):
+                first = block * tiles
+                here = min(tiles, number - first)
+                for tile in range(here):
+                    transform_data(x, spare, v, first + tile, tile, numbers, lane_count)
+                    transform_gradient(gy, spare, z, first + tile, tile, numbers, lane_count, m)
+                for p in range(PRODUCTS):
+                    for panel in range(panels):
+                        right = p * z_step + panel * tiles * width
+                        top = p * size + panel * width
+                        for c in range(0, channels, rows):
+                            left = take(lefts, c, rows)
+                            tile_sums = zeros(x, count)
+                            at = p * step
+                            for tile in range(here):
+                                tile_sums = add_products(tile_sums, v, left, at, z,
+                                                         right + tile * width, vectors)
+                                at += depth
+                            to = take(tops, c, rows)
+                            tile_sums = add_tile(tile_sums, total, to, top, vectors)
+                            store_tile(tile_sums, total, to, top, vectors)
 
     return sums
 
@@ -133,8 +137,9 @@ def _outputs_kernel(r: int, width: int, lane_count: int) -> Any:
     """Return the kernel that adds up all S and writes windows of r x r."""
 
     @kernel
-    def outputs(start, stop, total, out, spare, parts, channels, filters, panels):
+    def outputs(start, stop, slot, total, out, spares, parts, channels, filters, panels):
         """Write gw = A S A' for input channels [start, stop)."""
+        spare = spares[slot]
         step = channels * panels * width
         half = PRODUCTS * lane_count
         for c in range(start, stop):
@@ -212,20 +217,11 @@ def conv2d_weight_gradient(x: np.ndarray, gy: np.ndarray, *, out: np.ndarray, sa
     lane_count = t.width // t.vectors
     lefts = np.minimum(np.arange(-(-t.channels // t.rows) * t.rows, dtype=np.int64),
                        t.channels - 1)
-    function = _sums_kernel(t.rows, t.vectors, lane_count, t.m)
-    flat_x, flat_gy = x.reshape(-1), gy.reshape(-1)
-
-    def part(first: int, last: int, slot: int) -> None:
-        for at in range(first, last):
-            total = sums[at]
-            total.fill(0)
-            function(*parts[at], flat_x, flat_gy, total.reshape(-1), work["v"][slot],
-                     work["z"][slot], spare[slot], lefts, lefts * (t.panels * t.width), tuple(t))
-
-    def finish(first: int, last: int, slot: int) -> None:
-        _outputs_kernel(t.r, t.width, lane_count)(
-            first, last, sums.reshape(-1), out.reshape(-1), spare[slot], len(parts), t.channels,
-            t.filters, t.panels)
-
-    run_slots(part, ranges(len(parts), 1))
-    run_slots(finish, ranges(t.channels, max(1, (1 << 13) // (t.filters * len(parts)))))
+    table = np.array(parts, np.int64)
+    run_slots(_sums_kernel(t.rows, t.vectors, lane_count, t.m), tuple(ranges(len(parts), 1)),
+              table, x.reshape(-1), gy.reshape(-1), sums.reshape(len(parts), -1), work["v"],
+              work["z"], spare, lefts, lefts * (t.panels * t.width), tuple(t))
+    grain = max(1, (1 << 13) // (t.filters * len(parts)))
+    run_slots(_outputs_kernel(t.r, t.width, lane_count), tuple(ranges(t.channels, grain)),
+              sums.reshape(-1), out.reshape(-1), spare, len(parts), t.channels, t.filters,
+              t.panels)

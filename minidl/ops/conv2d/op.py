@@ -154,6 +154,9 @@ SAMPLES = (
     Sample(((1, 9, 8, 2), (3, 2, 2, 3), (3,)), {"dilation": (2, 3), "padding": ((2, 1), (0, 3))}),
     Sample(((2, 5, 6, 4), (3, 3, 2, 6), (6,)), {"groups": 2, "padding": 1, "stride": 2}),
     Sample(((2, 5, 4, 3), (3, 3, 1, 3), None), {"groups": 3, "padding": "same"}),
+    Sample(((2, 7, 9, 17), (3, 3, 1, 17), (17,)), {"groups": 17, "padding": 1}),
+    Sample(((1, 9, 13, 40), (5, 3, 1, 40), None), {"groups": 40, "padding": ((2, 2), (3, 1)),
+                                                   "stride": (3, 2), "dilation": (1, 3)}),
     Sample(((3, 4, 4, 7), (1, 1, 7, 5), (5,))),
     Sample(((2, 7, 7, 3), (1, 1, 3, 2), None), {"stride": 2}),
     Sample(((2, 13, 11, 1), (5, 5, 1, 10), (10,)), {"stride": 3, "padding": "same"}),
@@ -183,16 +186,17 @@ def _asked(place: str, question: str, *specs: Any, **attrs: Any) -> bool:
     return getattr(import_module(module), f"{name}_{question}")(*specs, **attrs)
 
 
-def _kernels(name: str, direct: str = "cpu_direct", winograd: str = "cpu_winograd"
-             ) -> tuple[Kernel, ...]:
+def _kernels(name: str, direct: str = "cpu_direct", winograd: str = "cpu_winograd",
+             depthwise: str = "cpu_depthwise") -> tuple[Kernel, ...]:
     """Return the variants, best first; each file has the function and its workspace."""
     def variant(algorithm: str, file: str, *questions: str) -> Kernel:
         place = f"{__package__}.{file}:{name}"
+        answers: dict[str, Any] = {q: partial(_asked, place, q) for q in questions}
         return Kernel(algorithm, place, workspace=partial(_workspace, place),
-                      tolerance=10 if algorithm == "winograd" else 1,
-                      **{q: partial(_asked, place, q) for q in questions})
+                      tolerance=10 if algorithm == "winograd" else 1, **answers)
 
     return (variant("winograd", winograd, "accepts", "pays"),
+            variant("depthwise", depthwise, "accepts"),
             variant("direct", direct, "accepts"),
             variant("im2col", "cpu_im2col"))
 
@@ -203,6 +207,7 @@ define("conv2d", inputs=("x", "w", "b"), optional=("b",), infer=infer, reference
                   "b": lambda run, gy: run("sum", gy, axis=(0, 1, 2))})
 
 _ATTRS = {"stride": (2, 1), "padding": ((1, 1), (0, 1)), "dilation": (1, 2), "groups": 2}
+_DEPTHWISE = {"stride": (2, 1), "padding": ((1, 1), (0, 1)), "dilation": (1, 2), "groups": 19}
 _SAME = {r: {"stride": (1, 1), "padding": ((r // 2, r // 2), (r // 2, r // 2 - 1)),
              "dilation": (1, 1), "groups": 1} for r in (3, 5)}
 define("conv2d_input_gradient", inputs=("gy", "w"), infer=_infer_input_gradient,
@@ -210,14 +215,17 @@ define("conv2d_input_gradient", inputs=("gy", "w"), infer=_infer_input_gradient,
        flops=lambda gy, w, **_: 2 * gy.size * w.size // w.shape[3],
        doc="gx of conv2d: every element of gy spread over its window",
        samples=(Sample(((2, 3, 4, 6), (3, 3, 2, 6)), {"size": (5, 7), **_ATTRS}),
+                Sample(((2, 3, 8, 19), (3, 3, 1, 19)), {"size": (5, 11), **_DEPTHWISE}),
                 *(Sample(((2, 6, 5, 9), (r, r, 17, 9)), {"size": (6, 6), **attrs})
                   for r, attrs in _SAME.items())))
 define("conv2d_weight_gradient", inputs=("x", "gy"), infer=_infer_weight_gradient,
        reference=weight_gradient_reference,
-       kernels=_kernels("conv2d_weight_gradient", "cpu_direct_weights", "cpu_winograd_weights"),
+       kernels=_kernels("conv2d_weight_gradient", "cpu_direct_weights", "cpu_winograd_weights",
+                        "cpu_depthwise_weights"),
        flops=lambda x, gy, window, groups, **_: (
            2 * gy.size * window[0] * window[1] * x.shape[3] // groups),
        doc="gw of conv2d: x correlated with gy",
        samples=(Sample(((2, 5, 7, 4), (2, 3, 4, 6)), {"window": (3, 3), **_ATTRS}),
+                Sample(((2, 5, 11, 19), (2, 3, 8, 19)), {"window": (3, 3), **_DEPTHWISE}),
                 *(Sample(((2, 6, 6, 9), (2, 6, 5, 17)), {"window": (r, r), **attrs})
                   for r, attrs in _SAME.items())))

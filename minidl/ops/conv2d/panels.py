@@ -58,6 +58,5 @@ def pack(w: np.ndarray, packed: np.ndarray, c: Correlation, width: int, turned: 
                      for i in c.rows.kept for j in c.columns.kept], np.int64)
     steps = (group, 1, filters) if turned else (group, filters, 1)
     rows = c.groups * panels * c.taps
-    run_ranges(lambda a, b: _pack(a, b, w.reshape(-1), packed.reshape(-1), taps, c.depth,
-                                  c.filters // c.groups, width, panels, *steps),
-               rows, max(1, GRAIN // max(c.depth * width, 1)))
+    run_ranges(_pack, rows, max(1, GRAIN // max(c.depth * width, 1)), w.reshape(-1),
+               packed.reshape(-1), taps, c.depth, c.filters // c.groups, width, panels, *steps)

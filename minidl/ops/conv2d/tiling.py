@@ -78,5 +78,7 @@ def tiling(x: Shape, y: Shape, r: int, top: int, left: int, itemsize: int) -> Ti
     rows, vectors = tile_for(y[3], itemsize)
     depth = -(-x[3] // lanes(itemsize)) * lanes(itemsize)
     wanted = min(MOST_TILES, max(2 * rows, BLOCK_BYTES // (PRODUCTS * depth * itemsize)))
-    return Tiling(*x, *y[1:], r, top, left, rows, vectors, vectors * lanes(itemsize), depth,
-                  -(-wanted // rows) * rows, GAP // itemsize)
+    (images, height, length, channels), (_, out_height, out_length, filters) = x, y
+    return Tiling(images, height, length, channels, out_height, out_length, filters, r, top, left,
+                  rows, vectors, vectors * lanes(itemsize), depth, -(-wanted // rows) * rows,
+                  GAP // itemsize)

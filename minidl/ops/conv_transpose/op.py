@@ -188,11 +188,13 @@ _define("conv2d_transpose", tuple(map(_biased, get("conv2d_input_gradient").kern
     Sample(((1, 3, 4, 2), (4, 3, 3, 2), None), {
         "stride": (2, 3), "padding": "same", "output_padding": (1, 2)}),
     Sample(((2, 4, 3, 4), (3, 3, 3, 4), (6,)), {"stride": 2, "groups": 2, "padding": 1}),
+    Sample(((2, 4, 3, 5), (3, 3, 1, 5), (5,)), {"stride": 2, "groups": 5, "padding": "same"}),
     Sample(((2, 4, 3, 8), (3, 3, 9, 8), (9,)), {"padding": 1})),
     _bad_calls((1, 3, 4, 3), (3, 3, 4, 3), "(N, H, W, C)"))
 _define("conv1d_transpose", lifted_kernels("conv2d_transpose", (1, 0, None)), (
     Sample(((2, 4, 3), (3, 5, 3), (5,))),
     Sample(((2, 4, 3), (4, 5, 3), None), {"stride": 3, "padding": "same"}),
+    Sample(((2, 6, 3), (3, 1, 3), None), {"groups": 3}),
     Sample(((3, 4, 4), (2, 3, 4), (6,)), {
         "stride": 3, "padding": ((1, 0),), "output_padding": 2, "groups": 2, "dilation": 2})),
     _bad_calls((1, 5, 3), (3, 4, 3), "(N, L, C)"))

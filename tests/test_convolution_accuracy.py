@@ -1,0 +1,54 @@
+"""Relative errors of the convolution variants at the sizes of real networks, against float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minidl import dispatch
+from minidl.backend import simd
+
+BOUNDS = {"winograd": 1e-5, "direct": 1e-6, "im2col": 1e-6}  # norm of the difference over norm
+SHAPES = ((2, 16, 256, 64, 3), (3, 14, 33, 47, 3), (2, 13, 96, 40, 5))  # N, H = W, C, K, window
+SAME = {"stride": (1, 1), "dilation": (1, 1), "groups": 1}
+
+
+def three_calls(shape: tuple[int, ...], mean: float) -> list[tuple[str, Any, dict[str, Any]]]:
+    """Return forward and both gradients of a convolution, as arguments of `dispatch.run`."""
+    n, size, c, k, r = shape
+    rng = np.random.default_rng(sum(shape))
+    x = rng.standard_normal((n, size, size, c)) + mean
+    w, gy = rng.standard_normal((r, r, c, k)), rng.standard_normal((n, size, size, k)) + mean
+    attrs = {**SAME, "padding": ((r // 2, r // 2), (r // 2, r // 2))}
+    return [("conv2d", (x, w, None), attrs),
+            ("conv2d_input_gradient", (gy, w), {**attrs, "size": (size, size)}),
+            ("conv2d_weight_gradient", (x, gy), {**attrs, "window": (r, r)})]
+
+
+def single(array: np.ndarray | None) -> np.ndarray | None:
+    return None if array is None else array.astype(np.float32)
+
+
+@pytest.mark.parametrize("algorithm", BOUNDS)
+@pytest.mark.parametrize("mean", (0.0, 0.5))
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_error(shape: tuple[int, ...], mean: float, algorithm: str) -> None:
+    for name, arrays, attrs in three_calls(shape, mean):
+        wanted = dispatch.run(name, *arrays, **attrs, algorithm="im2col")
+        got = dispatch.run(name, *map(single, arrays), **attrs, algorithm=algorithm)
+        error = np.linalg.norm(got - wanted) / np.linalg.norm(wanted)
+        assert error <= BOUNDS[algorithm], name
+
+
+@pytest.mark.parametrize("itemsize", (4, 8))
+@pytest.mark.parametrize("columns", (1, 10, 16, 33, 96, 1000))
+def test_the_chosen_tile_wastes_least(columns: int, itemsize: int) -> None:
+    def padded(vectors: int) -> int:
+        width = vectors * simd.lanes(itemsize)
+        return -(-columns // width) * width
+
+    rows, vectors = simd.tile_for(columns, itemsize)
+    assert (rows, vectors) in simd.TILES
+    assert padded(vectors) == min(padded(v) for _, v in simd.TILES)
