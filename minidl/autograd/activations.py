@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arguments import floating
+from .arguments import floating, pair
 from .tape import apply
 from .tensor import Tensor, TensorLike
 
@@ -10,6 +10,16 @@ from .tensor import Tensor, TensorLike
 def relu(x: TensorLike) -> Tensor:
     """Return max(x, 0)."""
     return apply("relu", floating(x))
+
+
+def add_relu(a: TensorLike, b: TensorLike) -> Tensor:
+    """Return max(a + b, 0), in one pass where the shapes are equal.
+
+    >>> add_relu([1.0, -3.0], [1.0, 1.0]).tolist()
+    [2.0, 0.0]
+    """
+    a, b = map(floating, pair(a, b))
+    return apply("add_relu", a, b) if a.shape == b.shape else relu(apply("add", a, b))
 
 
 def leaky_relu(x: TensorLike, alpha: float = 0.3) -> Tensor:

@@ -57,22 +57,30 @@ class Storage:
         return view
 
     def watch(self, saved: Saved) -> None:
-        """Remember what was saved, in case a view is handed out later."""
-        self._saves.add(weakref.ref(saved, self._saves.discard))
+        """Take the fingerprint of what was saved, now or when a view is handed out."""
+        if self.exposed:
+            saved.take_fingerprint()
+        else:
+            self._saves.add(weakref.ref(saved, self._saves.discard))
 
 
 class Saved:
-    """An array kept for backward, with what is needed to see that it was not changed."""
+    """An array kept for backward, with what is needed to see that it was not changed.
+
+    Args:
+        storage: None for an array that nobody else can reach.
+        op: layer and op that keep it.
+        argument: its name in the op.
+    """
 
     __slots__ = ("__weakref__", "argument", "array", "fingerprint", "op", "storage", "version")
 
-    def __init__(self, array: np.ndarray, storage: Storage, op: str, argument: str) -> None:
-        self.array, self.storage, self.version = array, storage, storage.version
-        self.op, self.argument = op, argument
+    def __init__(self, array: np.ndarray, storage: Storage | None, op: str, argument: str) -> None:
+        self.array, self.storage, self.op, self.argument = array, storage, op, argument
+        self.version = 0
         self.fingerprint: int | None = None
-        if storage.exposed:
-            self.take_fingerprint()
-        else:
+        if storage is not None:
+            self.version = storage.version
             storage.watch(self)
 
     def take_fingerprint(self) -> None:
@@ -82,6 +90,8 @@ class Saved:
 
     def get(self) -> np.ndarray:
         """Return the array, or raise `SavedArrayChangedError` if it is not what was saved."""
+        if self.storage is None:
+            return self.array
         changed = self.version != self.storage.version
         if not changed and self.fingerprint is not None:
             changed = checksum(self.array) != self.fingerprint

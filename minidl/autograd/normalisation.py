@@ -28,6 +28,21 @@ def batch_norm(x: TensorLike, gamma: TensorLike | None = None, beta: TensorLike 
                  epsilon=float(epsilon))
 
 
+def batch_norm_relu(x: TensorLike, gamma: TensorLike | None = None,
+                    beta: TensorLike | None = None, epsilon: float = 1e-3
+                    ) -> tuple[Tensor, Tensor, Tensor]:
+    """Return relu of what `batch_norm` returns, and its means and variances, in as few passes.
+
+    Nothing but x is kept for backward.
+
+    >>> y, mean, var = batch_norm_relu([[1.0], [3.0]], epsilon=0.0)
+    >>> y.tolist(), mean.tolist(), var.tolist()
+    ([[0.0], [1.0]], [2.0], [1.0])
+    """
+    return apply("batch_norm_relu", as_tensor(x), optional(gamma), optional(beta),
+                 epsilon=float(epsilon))
+
+
 def batch_norm_inference(x: TensorLike, mean: TensorLike, var: TensorLike,
                          gamma: TensorLike | None = None, beta: TensorLike | None = None,
                          epsilon: float = 1e-3) -> Tensor:
@@ -36,6 +51,14 @@ def batch_norm_inference(x: TensorLike, mean: TensorLike, var: TensorLike,
     Mean and variance get no gradient.
     """
     return apply("batch_norm_inference", as_tensor(x), as_tensor(mean), as_tensor(var),
+                 optional(gamma), optional(beta), epsilon=float(epsilon))
+
+
+def batch_norm_inference_relu(x: TensorLike, mean: TensorLike, var: TensorLike,
+                              gamma: TensorLike | None = None, beta: TensorLike | None = None,
+                              epsilon: float = 1e-3) -> Tensor:
+    """Return relu of what `batch_norm_inference` returns, in one pass."""
+    return apply("batch_norm_inference_relu", as_tensor(x), as_tensor(mean), as_tensor(var),
                  optional(gamma), optional(beta), epsilon=float(epsilon))
 
 

@@ -58,7 +58,7 @@ class Node:
             raise AutogradError(self.place or self.op.name,
                                 "backward went through here before and freed what it had saved",
                                 "", "Use backward(retain_graph=True) the first time")
-        _places.names.append(f"{self.place}, backward of {self.op.name}".lstrip(", "))
+        _places.names.append(_joined(self.place, "backward of " + self.op.name))
         try:
             shared: dict[registry.Joint, tuple[np.ndarray, ...]] = {}
             return [(parent, self._gradient(i, gy, shared)) for i, parent in self.parents.items()]
@@ -77,7 +77,7 @@ class Node:
         return shared[rule][rule.names.index(name)]
 
     def _follow(self, rule: Callable[..., Any], name: str, index: int, gy: np.ndarray) -> Any:
-        return rule(dispatch.run, *(self._value(n, index, gy) for n in self.op.needs[name]))
+        return rule(dispatch.run, *[self._value(n, index, gy) for n in self.op.needs[name]])
 
     def _value(self, need: str, index: int, gy: np.ndarray) -> Any:
         if need == "gy":
@@ -94,6 +94,10 @@ class Node:
         if need == "all_specs":
             return self.plan.specs
         return _spec(self.plan, need, index)
+
+    def kept(self) -> list[np.ndarray]:
+        """Return the arrays that are saved, which a rule may return as they are."""
+        return [kept.array for kept in self.saved.values() if kept is not None]
 
     def release(self) -> None:
         """Let go of everything saved; memory returns to the pool."""
@@ -121,6 +125,11 @@ class _Places(threading.local):
 
 
 _places = _Places()
+
+
+@lru_cache(1 << 12)
+def _joined(place: str, name: str) -> str:
+    return f"{place}, {name}" if place else name
 
 
 def place() -> str:
@@ -156,36 +165,42 @@ def record(call: dispatch.Call, inputs: Sequence[Tensor | None],
     if not parents:
         return None
     here = place()
-    where = f"{here}, {op.name}" if here else op.name
-    saved = {}
-    for need in _needed(op, tuple(parents)):
-        found = _find(need, call, inputs, storages)
-        if found is not None:
-            array, storage = found
-            saved[need] = None if array is None else Saved(array, storage, where, need)
+    where, saved = _joined(here, op.name), {}
+    for need, kind, at in _needed(op, tuple(parents)):
+        if kind == "input":
+            array, storage = call.inputs[at], _watched(inputs[at], call.inputs[at])
+        elif kind == "output":
+            array, storage = call.out[at], storages[at]
+        elif need in call.saved:
+            array, storage = call.saved[need], None  # nobody else has it
+        else:
+            continue
+        saved[need] = None if array is None else Saved(array, storage, where, need)
     return Node(call, parents, saved, here)
 
 
 @lru_cache(1 << 12)
-def _needed(op: registry.Op, inputs: tuple[int, ...]) -> tuple[str, ...]:
-    """Return what the gradient rules of these inputs ask for, each name once."""
+def _needed(op: registry.Op, inputs: tuple[int, ...]) -> list[tuple[str, str, int]]:
+    """Return what the gradient rules of these inputs ask for, each name once.
+
+    With it "input" or "output" and which one, or "" where it may be an array that the kernel saves.
+    """
     rules = [op.gradient(i) or "" for i in inputs]
-    return tuple(dict.fromkeys(need for rule in rules for need in op.needs[rule]))
+    names = dict.fromkeys(need for rule in rules for need in op.needs[rule])
+    return [(need, *_origin(op, need)) for need in names]
 
 
-def _find(need: str, call: dispatch.Call, inputs: Sequence[Tensor | None],
-          storages: Sequence[Storage]) -> tuple[np.ndarray | None, Storage] | None:
-    """Return the array that a rule calls `need`, and its storage; None if it is no array."""
-    names = call.plan.op.inputs
-    if need in names:
-        at = names.index(need)
-        tensor, array = inputs[at], call.inputs[at]
-        watched = tensor is not None and array is tensor.array  # a packed copy is ours alone
-        return array, tensor.storage if watched else Storage()  # type: ignore[union-attr]
-    if need in call.saved:
-        return call.saved[need], Storage()
-    output = 0 if need == "y" else int(need[1:]) if need[0] == "y" and need[1:].isdigit() else None
-    return None if output is None else (call.out[output], storages[output])
+def _origin(op: registry.Op, need: str) -> tuple[str, int]:
+    if need in op.inputs:
+        return "input", op.inputs.index(need)
+    if need == "y" or (need[0] == "y" and need[1:].isdigit()):
+        return "output", int(need[1:] or 0)
+    return "", 0
+
+
+def _watched(tensor: Tensor | None, array: np.ndarray | None) -> Storage | None:
+    """Return the storage of an input; a packed copy is ours alone."""
+    return tensor.storage if tensor is not None and array is tensor.array else None
 
 
 # ---- walking back --------------------------------------------------------------------------
@@ -197,17 +212,19 @@ def backward(root: Tensor, gy: np.ndarray, retain_graph: bool = False) -> None:
         return
     pending: dict[Node, tuple[np.ndarray, bool]] = {root.node: (gy, False)}
     heap = [(-root.node.number, root.node)]
-    with config.no_grad():
+    with config.no_grad(), dispatch.quiet():
         while heap:
             _, node = heapq.heappop(heap)
             gradient, _ = pending.pop(node)
             for hook in node.hooks:
                 gradient = _hooked(hook, gradient)
-            for parent, part in node.gradients(gradient):
+            parts = node.gradients(gradient)
+            for i, (parent, part) in enumerate(parts):
+                others = (gradient, *(p for j, (_, p) in enumerate(parts) if j != i))
                 if not isinstance(parent, Node):
-                    _accumulate(parent, part, gradient)
+                    _accumulate(parent, part, *others)
                 elif parent in pending:
-                    pending[parent] = _add(*pending[parent], part)
+                    pending[parent] = _add(*pending[parent], part, (*others, *node.kept()))
                 else:
                     pending[parent] = (part, False)
                     heapq.heappush(heap, (-parent.number, parent))
@@ -215,23 +232,28 @@ def backward(root: Tensor, gy: np.ndarray, retain_graph: bool = False) -> None:
                 node.release()
 
 
-def _add(total: np.ndarray, owned: bool, part: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Add a gradient to the sum so far, in place once the sum is our own buffer."""
+def _add(total: np.ndarray, owned: bool, part: np.ndarray, others: Sequence[np.ndarray]
+         ) -> tuple[np.ndarray, bool]:
+    """Add a gradient to the sum so far, in place where the sum or the gradient is ours alone."""
     if owned:
         return dispatch.run("add", total, part, out=[total]), True
+    if part.flags.carray and not any(np.may_share_memory(part, other) for other in others):
+        return dispatch.run("add", part, total, out=[part]), True
     return dispatch.run("add", total, part), True
 
 
-def _accumulate(leaf: Tensor, gradient: np.ndarray, source: np.ndarray) -> None:
+def _accumulate(leaf: Tensor, gradient: np.ndarray, *others: np.ndarray) -> None:
     """Add to a leaf's gradient; what others may hold is copied.
 
-    That is what shares memory with the gradient it came from, and what a hook saw or returned.
+    That is what shares memory with other gradients, such as the one that it came from, and what a
+    hook saw or returned.
     """
     for hook in leaf.hooks:
         gradient = _hooked(hook, gradient)
     if leaf.grad is not None:
         gradient = dispatch.run("add", leaf.grad.array, gradient)
-    elif leaf.hooks or not gradient.flags.carray or np.may_share_memory(gradient, source):
+    elif leaf.hooks or not gradient.flags.carray or any(
+            np.may_share_memory(gradient, other) for other in others):
         gradient = dispatch.run("copy", gradient)
     leaf.grad = type(leaf).own(gradient)
 
@@ -257,9 +279,9 @@ def apply(name: str | registry.Op, *inputs: Tensor | None, algorithm: str | None
     call = dispatch.call(op, arrays, attrs, algorithm=algorithm)
     storages = [_storage(op, array, inputs) for array in call.out]
     node = record(call, inputs, storages)
-    results = tuple(tensors.Tensor.own(array, storage, node if i == 0 else None)
-                    for i, (array, storage) in enumerate(zip(call.out, storages, strict=True)))
-    return results[0] if len(results) == 1 else results
+    own = tensors.Tensor.own
+    first = own(call.out[0], storages[0], node)
+    return first if len(storages) == 1 else (first, *map(own, call.out[1:], storages[1:]))
 
 
 def _storage(op: registry.Op, array: np.ndarray, inputs: Sequence[Tensor | None]) -> Storage:

@@ -19,6 +19,15 @@ def linear(x: TensorLike, w: TensorLike, b: TensorLike | None = None) -> Tensor:
     return apply("linear", as_tensor(x), as_tensor(w), optional(b))
 
 
+def linear_relu(x: TensorLike, w: TensorLike, b: TensorLike | None = None) -> Tensor:
+    """Return max(x w + b, 0) as one op.
+
+    >>> linear_relu([[1.0, 2.0]], [[1.0, -1.0], [1.0, -1.0]]).tolist()
+    [[3.0, 0.0]]
+    """
+    return apply("linear_relu", as_tensor(x), as_tensor(w), optional(b))
+
+
 # ---- convolutions --------------------------------------------------------------------------
 
 
@@ -49,6 +58,24 @@ def conv2d(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pa
         algorithm: a variant by name, such as "im2col"; the best one by default.
     """
     return apply("conv2d", as_tensor(x), as_tensor(w), optional(b), algorithm=algorithm,
+                 stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
+                 groups=groups)
+
+
+def conv1d_relu(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pair = 1,
+                padding: Padding = "valid", dilation: Pair = 1, groups: int = 1,
+                algorithm: str | None = None) -> Tensor:
+    """Return relu of what `conv1d` returns, as one op."""
+    return apply("conv1d_relu", as_tensor(x), as_tensor(w), optional(b), algorithm=algorithm,
+                 stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
+                 groups=groups)
+
+
+def conv2d_relu(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pair = 1,
+                padding: Padding = "valid", dilation: Pair = 1, groups: int = 1,
+                algorithm: str | None = None) -> Tensor:
+    """Return relu of what `conv2d` returns, as one op."""
+    return apply("conv2d_relu", as_tensor(x), as_tensor(w), optional(b), algorithm=algorithm,
                  stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
                  groups=groups)
 

@@ -13,8 +13,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,11 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 import threadpoolctl
+from numba.core.dispatcher import Dispatcher
 
 from .. import config
+from .threads import Edges, Range, Team
 
-Range = tuple[int, int]
 MOST_HELPERS = 64
 POINTWISE_GRAIN = 1 << 16  # elements per range: some 20 microseconds of memory-bound work
 
@@ -96,7 +96,7 @@ def kernel(function: Callable) -> Callable:
             settings.CACHE_DIR = before
 
 
-inline = numba.njit(inline="always", error_model="numpy",
+inline = numba.njit(forceinline=True, error_model="numpy",
                     fastmath={"contract", "reassoc", "nsz", "arcp"})
 """Decorator for helpers of kernels; they are compiled into the kernels that call them."""
 
@@ -110,51 +110,53 @@ def ranges(total: int, grain: int) -> list[Range]:
     return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
-def run_ranges(function: Callable[[int, int], Any], total: int, grain: int) -> None:
-    """Call `function(start, stop)` for every range of [0, total), on all threads."""
+def run_ranges(function: Callable[..., Any], total: int, grain: int, *arguments: Any) -> None:
+    """Call `function(start, stop, *arguments)` for every range of [0, total), on all threads.
+
+    Where `function` is a kernel, no Python code runs between the ranges: sharing it costs a few
+    microseconds, and ranges of ten are worth it. A Python function costs more: its threads wait for
+    each other at the interpreter's lock.
+    """
     if 0 < total <= grain:
-        function(0, total)
-        return
-    run_slots(lambda start, stop, slot: function(start, stop), ranges(total, grain))
+        function(0, total, *arguments)
+    elif isinstance(function, Dispatcher):
+        edges = _edges(total, grain)
+        _team.share(function, edges, _helpers(len(edges.array)), False, arguments)
+    else:
+        run_slots(lambda start, stop, slot: function(start, stop, *arguments),
+                  ranges(total, grain))
 
 
-def run_slots(function: Callable[[int, int, int], Any], parts: Sequence[Range]) -> None:
-    """Call `function(start, stop, slot)` for every range; `slot` counts the running threads.
+def run_slots(function: Callable[..., Any], parts: Sequence[Range], *arguments: Any) -> None:
+    """Call `function(start, stop, slot, *arguments)` for every range, on all threads.
 
     Two calls that run at the same time have different slots, so a slot can own workspace.
     Slots are numbered from 0 to `config.num_threads()` - 1. An error of one call is raised when no
     other call runs any more.
     """
-    helpers = min(config.num_threads(), len(parts)) - 1
-    todo = iter(parts)  # next() on a list iterator is atomic
-    held = [function]  # let go of at the end: a job may outlive this call, its arrays must not
-
-    def drain(slot: int) -> None:
-        with np.errstate(all="ignore"):  # as the waist does, but a thread has its own
-            for start, stop in todo:
-                held[0](start, stop, slot)
-
-    if helpers < 1:
-        drain(0)
-        return
-
-    workers = _workers(os.getpid())
-    jobs = [workers.submit(drain, slot) for slot in range(1, helpers + 1)]
-    try:
-        drain(0)
-    finally:
-        # What has not started is not needed any more; waiting for it would be a deadlock where
-        # this is a worker itself and all workers wait.
-        errors = [job.exception() for job in jobs if not job.cancel()]
-        held.clear()
-    for error in filter(None, errors):
-        raise error
+    helpers = _helpers(len(parts))
+    if isinstance(function, Dispatcher):
+        _team.share(function, _edges_of(tuple(parts)), helpers, True, arguments)
+    elif helpers:
+        _team.run(lambda start, stop, slot: function(start, stop, slot, *arguments), parts,
+                  helpers)
+    else:
+        with np.errstate(all="ignore"):  # as the waist does
+            for start, stop in parts:
+                function(start, stop, 0, *arguments)
 
 
-@cache
-def _workers(process: int) -> ThreadPoolExecutor:
-    """Return the helpers of a process (a fork does not have its parent's), started on demand."""
-    return ThreadPoolExecutor(max(MOST_HELPERS, os.cpu_count() or 1), "minidl")
+def _helpers(parts: int) -> int:
+    return max(min(config.num_threads(), parts, MOST_HELPERS + 1) - 1, 0)
+
+
+@lru_cache(1 << 12)
+def _edges(total: int, grain: int) -> Edges:
+    return Edges.of(ranges(total, grain))
+
+
+_edges_of = lru_cache(1 << 12)(Edges.of)
+_team = Team(kernel)
 
 
 # ---- BLAS ----------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 A fresh large array costs a page fault for every 4 KiB; a used one costs nothing. NumPy keeps the
 base of a view alive, so the owner of each buffer (`_Block`) is finalised exactly when the last
-view of it is gone, and gives its memory back to the pool then.
+view of it is gone, and gives its memory back to the pool then. Buffers are cut from a few large
+regions (`space.py`), of which only what was used so far takes memory of the machine.
 """
 
 from __future__ import annotations
@@ -10,40 +11,52 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
-from collections import defaultdict
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
+from .space import Space
+
 SMALLEST = 1 << 14  # bytes; below this NumPy's own allocation is as fast
 ALIGNMENT = 64      # bytes; one cache line, one AVX-512 register
+REGION = 1 << 28    # bytes of address space that a pool asks for at least; unused ones cost nothing
+
+
+_BYTE = np.dtype(np.uint8)
 
 
 class _Block(np.ndarray):
     """Raw bytes owned by a pool; every array handed out is a view of one of these."""
 
-    _pool: Pool | None = None
+    _ticket: Any = None  # (where to note the return, (start, size))
 
     def __del__(self) -> None:
-        pool = self._pool
-        if pool is not None:
-            pool._give_back(self.base)
+        if self._ticket is not None:
+            returned, part = self._ticket
+            returned.append(part)
 
 
 class Pool:
     """Hands out uninitialised C-contiguous arrays and takes their memory back.
 
     Attributes:
-        held: bytes that lie free in the pool.
-        taken: bytes in arrays that are alive.
         peak: the largest `taken` since `reset_peak()`.
     """
 
     def __init__(self) -> None:
-        self._free: defaultdict[int, list[Any]] = defaultdict(list)
-        self._lock = threading.RLock()  # a block may be finalised while this thread holds it
-        self.held = 0
-        self.taken = 0
+        self._space = Space()
+        self._starts: list[int] = []  # of the regions, sorted
+        self._regions: list[Any] = []  # their memory, in this order
+        # A block may be finalised at any moment, also while this thread holds the lock, so it only
+        # notes here what comes back; appending is atomic.
+        self._returned: deque[tuple[int, int]] = deque()
+        self._lock = threading.Lock()
+        self._taken = 0
         self.peak = 0
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -51,43 +64,81 @@ class Pool:
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes < SMALLEST:
             return np.empty(shape, dtype)
-        return np.ndarray(shape, dtype, buffer=self._take(_size_class(nbytes)))
+        return np.ndarray(shape, dtype, buffer=self._take(-(-nbytes // ALIGNMENT) * ALIGNMENT))
 
-    def _take(self, size: int) -> _Block:
+    @property
+    def taken(self) -> int:
+        """Bytes in arrays that are alive."""
         with self._lock:
-            if free := self._free[size]:
-                raw = free.pop()
-                self.held -= size
-            else:
-                raw = _aligned(size)  # nothing is counted where this raises MemoryError
-            self.taken += size
-            self.peak = max(self.peak, self.taken)
-        block = _Block((size,), np.uint8, buffer=raw)
-        block._pool = self
-        return block
+            self._collect()
+            return self._taken
 
-    def _give_back(self, raw: Any) -> None:
-        size = len(raw)
+    @property
+    def held(self) -> int:
+        """Bytes that lie free in the pool; with `taken` this is the memory that it ever used."""
         with self._lock:
-            self._free[size].append(raw)
-            self.held += size
-            self.taken -= size
+            self._collect()
+            return self._space.free
 
     def reset_peak(self) -> None:
         """Start measuring `peak` afresh."""
         self.peak = self.taken
 
     def trim(self) -> None:
-        """Give the free memory back to the operating system."""
+        """Give regions of which nothing is in use back to the operating system."""
         with self._lock:
-            self._free.clear()
-            self.held = 0
+            self._collect()
+            regions = zip(self._starts, self._regions, strict=True)
+            kept = [(start, memory) for start, memory in regions
+                    if not self._space.close(start, start + len(memory))]
+            self._starts, self._regions = [s for s, _ in kept], [m for _, m in kept]
 
+    def _take(self, size: int) -> _Block:
+        with self._lock:
+            part = self._part(size)
+            at = bisect_right(self._starts, part[0]) - 1
+            block = _Block(size, _BYTE, self._regions[at], part[0] - self._starts[at])
+        block._ticket = self._returned, part
+        return block
 
-def _size_class(nbytes: int) -> int:
-    """Round up to one of eight sizes per power of two, so that buffers of like sizes are shared."""
-    step = max(1 << (nbytes.bit_length() - 4), ALIGNMENT)
-    return -(-nbytes // step) * step
+    def _part(self, size: int) -> tuple[int, int]:
+        """Return (start, size) of a part of at least `size` bytes."""
+        if self._returned:
+            last = self._returned.pop()
+            if last[1] == size:  # what came back last is in the cache still
+                return last
+            self._returned.append(last)
+            self._collect()
+        part = self._space.take(size, SMALLEST) or self._grow(size)
+        self._taken += part[1]
+        if self._taken > self.peak:
+            self.peak = self._taken
+        return part
+
+    def _collect(self) -> None:
+        """Enter what came back; the caller has the lock."""
+        returned = self._returned
+        while returned:
+            start, size = returned.popleft()
+            self._space.give(start, size)
+            self._taken -= size
+
+    def _grow(self, size: int) -> tuple[int, int]:
+        """Cut a part from a new region, as large as all others, so that there are only a few."""
+        most = max(size, REGION, sum(map(len, self._regions)))
+        try:
+            memory = _aligned(most)
+        except MemoryError:
+            memory = _aligned(size)
+        start = ctypes.addressof(memory)
+        at = bisect_right(self._starts, start)
+        self._starts.insert(at, start)
+        self._regions.insert(at, memory)
+        self._space.open(start, start + len(memory))
+        part = self._space.take(size, SMALLEST)
+        if part is None:
+            raise MemoryError(size)
+        return part
 
 
 def _aligned(size: int) -> Any:
@@ -98,6 +149,33 @@ def _aligned(size: int) -> Any:
 
 pool = Pool()
 """The pool of the CPU; all results of ops come from it."""
+
+# ---- rehearsals ----------------------------------------------------------------------------
+
+_rehearsed: ContextVar[Pool | None] = ContextVar("rehearsed", default=None)
+
+
+@contextmanager
+def rehearsal() -> Iterator[Pool]:
+    """Let ops inside the block that compute no values take their arrays from a pool of their own.
+
+    Nothing is written there, so it takes no memory of the machine, but its counts are those that
+    computing would give (see `config.shapes_only`).
+    """
+    own = Pool()
+    token = _rehearsed.set(own)
+    try:
+        yield own
+    finally:
+        _rehearsed.reset(token)
+
+
+def rehearsed() -> Pool | None:
+    """Return the pool of the rehearsal that runs, if one does."""
+    return _rehearsed.get()
+
+
+# ---- leases --------------------------------------------------------------------------------
 
 
 class _Lease(np.ndarray):

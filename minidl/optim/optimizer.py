@@ -11,9 +11,9 @@ from .. import dispatch
 from ..autograd.parameter import Parameter
 from ..errors import ArgumentError, CheckpointError
 from ..ops import registry
-from ..ops.update.op import UPDATES
+from ..ops.update.formulas import UPDATES
 from . import schedules
-from .parameters import need_same, parameter_list
+from .parameters import Pair, need_same, parameter_list, penalty_of
 from .settings import checked
 from .state import State
 
@@ -133,7 +133,7 @@ class Optimizer:
 
     # ---- a step ----
 
-    def step(self, parameters: Iterable[Parameter]) -> None:
+    def step(self, parameters: Iterable[Parameter], regularize: bool = False) -> None:
         """Update the parameters in place by their gradients, which stay as they are.
 
         Parameters that are not trainable or have no gradient are left alone. Constraints are
@@ -141,6 +141,8 @@ class Optimizer:
 
         Args:
             parameters: the same ones in the same order at every call, as `model.parameters()`.
+            regularize: add the gradients of L1 and L2 regularizers, in the same pass over memory,
+                because the loss was taken without them; `fit` does so.
 
         Raises:
             ArgumentError: something is no parameter or was given twice, the parameters are others
@@ -150,10 +152,11 @@ class Optimizer:
             raise ArgumentError(self._name, "step while the moving average is swapped in",
                                 "expected the trained values", "Call swap_ema() again first.")
         self._bind(parameters)
-        gradients = self._mean(self._gradients())
+        penalties = self._penalties() if regularize else {}
+        gradients = self._mean(self._gradients(penalties))
         if gradients:
             self.advance()
-            self._update(self._clipped(gradients))
+            self._update(gradients, penalties)
 
     def zero_grad(self, parameters: Iterable[Parameter]) -> None:
         """Forget the gradients."""
@@ -169,12 +172,20 @@ class Optimizer:
             self._state.check([p.array for p in given])
             self._parameters = given
 
-    def _gradients(self) -> Arrays:
+    def _penalties(self) -> dict[int, Pair]:
+        found = {i: penalty_of(p) for i, p in enumerate(self._parameters) if p.trainable}
+        return {i: pair for i, pair in found.items() if pair is not None}
+
+    def _gradients(self, penalties: Iterable[int] = ()) -> Arrays:
+        """Return the gradients; zeros where nothing but a penalty acts on a parameter."""
         found = {i: p.grad.array for i, p in enumerate(self._parameters)
                  if p.grad is not None and p.trainable}
         if not found:
             raise ArgumentError(self._name, "no trainable parameter has a gradient",
                                 "expected at least one", "Call loss.backward() first.")
+        for i in penalties:
+            if i not in found:
+                found[i] = np.zeros_like(self._parameters[i].array)
         return found
 
     def _mean(self, gradients: Arrays) -> Arrays:
@@ -192,19 +203,14 @@ class Optimizer:
         state.pending, state.totals = 0, {}
         return totals
 
-    def _clipped(self, gradients: Arrays) -> Arrays:
-        if self.clip_norm is None and self.clip_value is None:
-            return gradients
-        clipped = _run("clip_gradients", list(gradients.values()), None, norm=self.clip_norm,
-                       value=self.clip_value)
-        return dict(zip(gradients, clipped, strict=True))
-
-    def _update(self, gradients: Arrays) -> None:
+    def _update(self, gradients: Arrays, penalties: Mapping[int, Pair]) -> None:
         parameters = {i: self._parameters[i] for i in gradients}
         values = [p.array for p in parameters.values()]
         state = self._state.of({i: p.array for i, p in parameters.items()}, self.initial)
+        pairs = tuple([penalties.get(i, (0.0, 0.0)) for i in gradients]) if penalties else ()
         _run(self.op, [self.hyper, *values, *gradients.values(), *state], [*values, *state],
-             **self.settings, weight_decay=self.weight_decay or 0.0)
+             **self.settings, weight_decay=self.weight_decay or 0.0, penalties=pairs,
+             clip_norm=self.clip_norm, clip_value=self.clip_value)
         for parameter in parameters.values():
             parameter.storage.version += 1
             if parameter.constraint is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from ..errors import ArgumentError
-from ..ops.update.op import nadam_momentum
+from ..ops.update.formulas import nadam_momentum
 from . import schedules
 from .optimizer import Optimizer, Options
 from .settings import checked

@@ -1,4 +1,4 @@
-"""Checks of the list of parameters that an optimizer gets at every step."""
+"""The parameters that an optimizer gets at every step: checks, and their L1 and L2 penalties."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ def need_same(where: str, given: Sequence[Parameter], before: Sequence[Parameter
         raise ArgumentError(where, f"got {len(given)} parameters that are not those of the steps "
                             "before", f"expected the same {len(before)} in the same order",
                             "Pass model.parameters() each time, or make a new optimizer.")
+
+
+Pair = tuple[float, float]
+
+
+def penalty_of(parameter: Parameter) -> Pair | None:
+    """Return (l1, l2) where the regularizer is l1 sum |p| + l2 sum p^2, else None.
+
+    Such a regularizer says so by a method `coefficients`. None also where a hook wants to see the
+    whole gradient of the parameter.
+    """
+    coefficients = getattr(parameter.regularizer, "coefficients", None)
+    return None if coefficients is None or parameter.hooks else coefficients()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .. import config
+from .. import config, dispatch
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError
+from ..optim.parameters import Pair, penalty_of
 from .feed import Batch
 from .losses import Loss
 from .metric import Mean, Metric, State
@@ -119,19 +120,40 @@ def penalty(parameters: Sequence[Parameter]) -> Tensor | None:
     return total
 
 
+def known_penalties(parameters: Sequence[Parameter]) -> dict[Parameter, Pair]:
+    """Return (l1, l2) of the parameters whose regularizers the optimizer applies itself."""
+    pairs = {p: penalty_of(p) for p in parameters if p.regularizer is not None}
+    return {p: pair for p, pair in pairs.items() if pair is not None}
+
+
+def cost_of(known: Mapping[Parameter, Pair]) -> float:
+    """Return l1 sum |p| + l2 sum p^2 of all these parameters, by one pass over them."""
+    if not known:
+        return 0.0
+    arrays = [p.array for p in known]
+    return dispatch.run("penalty", *arrays, penalties=tuple(known.values())).item()
+
+
 # ---- steps ---------------------------------------------------------------------------------
 
 
 def train_step(model: Any, how: Compiled, batch: Batch, tracker: Tracker,
                parameters: Sequence[Parameter]) -> None:
-    """Change the weights by the gradient of a batch's loss, regularizers included."""
-    y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
-    objective, extra = mean_loss(how.loss, batch, y_pred), penalty(parameters)
-    if extra is not None:
-        objective = objective + extra
-    tracker.update(batch, y_pred, objective.item())
+    """Change the weights by the gradient of a batch's loss, regularizers included.
+
+    L1 and L2 stay out of the graph: one pass over the weights gives what they cost, and the
+    optimizer adds their gradient in the pass in which it changes the weights.
+    """
+    known = known_penalties(parameters)
+    with dispatch.quiet():
+        y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
+        objective = mean_loss(how.loss, batch, y_pred)
+        extra = penalty([p for p in parameters if p not in known])
+        if extra is not None:
+            objective = objective + extra
+    tracker.update(batch, y_pred, objective.item() + cost_of(known))
     objective.backward()
-    how.optimizer.step(parameters)
+    how.optimizer.step(parameters, **({"regularize": True} if known else {}))
     how.optimizer.zero_grad(parameters)
 
 
@@ -145,8 +167,9 @@ def judge(model: Any, how: Compiled, batches: Iterable[Batch], tracker: Tracker,
     tracker.reset()
     parameters = model.parameters()
     with mode(model, training=False):
-        extra = penalty(parameters)
-        cost = 0.0 if extra is None else float(extra.item())
+        known = known_penalties(parameters)
+        extra = penalty([p for p in parameters if p not in known])
+        cost = cost_of(known) + (0.0 if extra is None else extra.item())
         for batch in batches:
             y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
             tracker.update(batch, y_pred, mean_loss(how.loss, batch, y_pred).item() + cost)

@@ -1,15 +1,15 @@
-"""Ops over all gradients or all parameters at once that stand around an optimizer's step."""
+"""Ops over all parameters at once that stand around an optimizer's step."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError
-from ...spec import Spec, need_float
+from ...spec import Spec
 from ..registry import BadCall, Inferred, Kernel, Pairs, Sample, define
-from .op import bare, split_groups
+from .op import bare, pairs_for, split_groups
 
 
 def _same_place(inputs: int, outputs: int) -> Pairs:
@@ -31,7 +31,7 @@ def _blend_reference(*arrays: np.ndarray, keep: float, take: float) -> Any:
 
 
 define("blend", inputs=("arrays",), variadic=True, infer=_infer_blend, reference=_blend_reference,
-       kernel=f"{__package__}.cpu:blend", may_overwrite=_same_place,
+       kernel=f"{__package__}.cpu_many:blend", may_overwrite=_same_place,
        doc="y = keep x + take z for all xs, followed by as many zs",
        flops=lambda *arrays, **_: 3 * sum(a.size for a in arrays) // 2,
        samples=(Sample(((3, 4), (5,), (3, 4), (5,)), {"keep": 0.9, "take": 0.1}),
@@ -39,41 +39,33 @@ define("blend", inputs=("arrays",), variadic=True, infer=_infer_blend, reference
        bad_calls=(BadCall(((2,), (3,)), {"keep": 1.0, "take": 1.0}, "xs[0] is (2,)"),
                   BadCall(((2,),), {"keep": 1.0, "take": 1.0}, "as many xs, zs")))
 
-# ---- clip_gradients ------------------------------------------------------------------------
+# ---- penalty -------------------------------------------------------------------------------
 
 
-def _infer_clip(*gradients: Spec, norm: float | None = None, value: float | None = None
-                ) -> Inferred:
-    if (norm is None) == (value is None) or not (norm or value or 0) > 0:
-        raise ArgumentError("clip_gradients", f"got norm={norm}, value={value}",
-                            "expected one of them, above 0", "Give one.")
-    for g in gradients:
-        need_float("clip_gradients", g=g)
-    return Inferred(gradients, attrs={"norm": norm, "value": value})
+def _infer_penalty(*arrays: Spec, penalties: Sequence[Any] = ()) -> Inferred:
+    groups = split_groups("penalty", arrays, ("xs",))
+    pairs = pairs_for("penalty", penalties, len(groups["xs"]))
+    return Inferred((Spec((), np.dtype("float64")),), attrs={"penalties": pairs})
 
 
-def _clip_reference(*gradients: np.ndarray, norm: float | None = None, value: float | None = None
-                    ) -> Any:
-    if norm is None:
-        return bare([np.clip(g, -value, value) for g in gradients])  # type: ignore[operator]
-    length = np.sqrt(sum((g.astype(float)**2).sum() for g in gradients))
-    return bare([g * norm / max(length, norm) for g in gradients])
+def _penalty_reference(*arrays: np.ndarray, penalties: Any = ()) -> np.ndarray:
+    return np.asarray(sum((l1 * np.abs(x).sum() + l2 * (x * x).sum()
+                           for x, (l1, l2) in zip(arrays, penalties, strict=False)), 0.0))
 
 
-def _clip_workspace(*gradients: Spec, norm: float | None, value: float | None) -> dict[str, Spec]:
-    from .cpu import clip_parts
-    count = len(clip_parts([g.size for g in gradients])) if norm else 0
-    return {"squares": Spec((count,), np.dtype("float64"))}
+def _penalty_workspace(*arrays: Spec, penalties: Any) -> dict[str, Spec]:
+    from .cpu_rows import parts_of
+    return {"sums": Spec((parts_of(arrays),), np.dtype("float64"))}
 
 
-define("clip_gradients", inputs=("gradients",), variadic=True, infer=_infer_clip,
-       reference=_clip_reference, may_overwrite=_same_place,
-       kernels=(Kernel("default", f"{__package__}.cpu:clip_gradients", workspace=_clip_workspace),),
-       doc="gradients times norm / max(norm, their common L2 norm) (Pascanu et al. 2013), or each "
-           "element limited to [-value, value]",
-       flops=lambda *gradients, **_: 3 * sum(g.size for g in gradients),
-       samples=(Sample(((3, 4), (5,)), {"norm": 1.0}), Sample(((3, 4), ()), {"norm": 100.0}),
-                Sample(((300, 250),), {"norm": 2.0}), Sample(((3, 4), (5,)), {"value": 0.5})),
-       bad_calls=(BadCall(((3,),), {}, "expected one of them"),
-                  BadCall(((3,),), {"norm": -1.0}, "above 0"),
-                  BadCall((np.ones(3, int),), {"value": 1.0}, "expected float")))
+define("penalty", inputs=("xs",), variadic=True, infer=_infer_penalty,
+       reference=_penalty_reference,
+       kernels=(Kernel("default", f"{__package__}.cpu_many:penalty",
+                       workspace=_penalty_workspace),),
+       doc="y = sum over all xs of l1 sum |x| + l2 sum x^2, in float64; penalties has (l1, l2) for "
+           "each x, or is empty",
+       flops=lambda *arrays, **_: 4 * sum(a.size for a in arrays),
+       samples=(Sample(((3, 4), (5,)), {"penalties": ((0.0, 0.3), (0.2, 0.1))}),
+                Sample(((),), {"penalties": ((1.0, 2.0),)}), Sample(((2, 2), (3,)))),
+       bad_calls=(BadCall(((3,),), {"penalties": ((0.1, 0.1),) * 2}, "(l1, l2) for each of 1"),
+                  BadCall((np.ones(3, int),), {}, "expected float")))
