@@ -55,6 +55,14 @@ def get(value: str | Function | None) -> Function:
                         "Give a name or a function of a tensor.")
 
 
+def apply(activation: Function, plain: Callable[..., Tensor], rectified: Callable[..., Tensor],
+          *inputs: Any, **options: Any) -> Tensor:
+    """Return activation(plain(...)); where that is relu, as `rectified(...)`, which is one op."""
+    if activation is F.relu:
+        return rectified(*inputs, **options)
+    return activation(plain(*inputs, **options))
+
+
 def name_of(function: Any) -> str | None:
     """Return the name under which `get` finds a function."""
     return next((name for name, known in TABLE.items() if known is function), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
@@ -32,7 +32,7 @@ class _Conv(Module):
 
     kernel: Parameter
     bias: Parameter | None
-    function = staticmethod(F.conv2d)
+    functions: tuple[Callable[..., Tensor], Callable[..., Tensor]] = (F.conv2d, F.conv2d_relu)
 
     def __init__(self, filters: int, kernel_size: Pair, strides: Pair = 1, padding: Any = "valid",
                  dilation_rate: Pair = 1, groups: int = 1, activation: Any = None,
@@ -74,23 +74,19 @@ class _Conv(Module):
                                 f"and {self.filters} output channels",
                                 "Change groups or the channels.")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return activation(x * w + b)."""
-        return self.activation(self.function(
-            x, self.kernel, self.bias, stride=self.strides, padding=self.padding,
-            dilation=self.dilation_rate, groups=self.groups))
+    def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
+        """Return activation(x * w + b), by default with the layer's own activation."""
+        return activations.apply(
+            activation or self.activation, *self.functions, x, self.kernel, self.bias,
+            stride=self.strides, padding=self.padding, dilation=self.dilation_rate,
+            groups=self.groups)
 
 
 class Conv1D(_Conv):
     """Convolution of sequences (N, L, C) with w (K, C / groups, filters)."""
 
     input_axes, layout = 3, "(N, L, C)"
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return activation(x * w + b)."""
-        return self.activation(F.conv1d(
-            x, self.kernel, self.bias, stride=self.strides[0], padding=self.padding,
-            dilation=self.dilation_rate[0], groups=self.groups))
+    functions = (F.conv1d, F.conv1d_relu)
 
 
 class Conv2D(_Conv):
@@ -132,13 +128,13 @@ class DepthwiseConv2D(_Conv):
         self._add_weights((*self.kernel_size, channels, self.depth_multiplier),
                           channels * self.depth_multiplier)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
         """Return activation(x * w + b); channel c makes outputs c m to c m + m - 1."""
         rows, columns, channels, multiplier = self.kernel.shape
         w = F.reshape(self.kernel, (rows, columns, 1, channels * multiplier))
-        return self.activation(F.conv2d(
-            x, w, self.bias, stride=self.strides, padding=self.padding,
-            dilation=self.dilation_rate, groups=channels))
+        return activations.apply(
+            activation or self.activation, *self.functions, x, w, self.bias, stride=self.strides,
+            padding=self.padding, dilation=self.dilation_rate, groups=channels)
 
 
 class _ConvTranspose(_Conv):
@@ -164,9 +160,9 @@ class Conv2DTranspose(_ConvTranspose):
 
     input_axes, layout = 4, "(N, H, W, C)"
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
         """Return activation(transposed convolution of x, plus b)."""
-        return self.activation(F.conv2d_transpose(
+        return (activation or self.activation)(F.conv2d_transpose(
             x, self.kernel, self.bias, stride=self.strides, padding=self.padding,
             output_padding=self.output_padding, dilation=self.dilation_rate,
             groups=self.groups))
@@ -177,9 +173,9 @@ class Conv1DTranspose(_ConvTranspose):
 
     input_axes, layout = 3, "(N, L, C)"
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
         """Return activation(transposed convolution of x, plus b)."""
-        return self.activation(F.conv1d_transpose(
+        return (activation or self.activation)(F.conv1d_transpose(
             x, self.kernel, self.bias, stride=self.strides[0], padding=self.padding,
             output_padding=self.output_padding, dilation=self.dilation_rate[0],
             groups=self.groups))

@@ -50,9 +50,10 @@ class Dense(Module):
         if self.use_bias:
             self.add_weight("bias", (self.units,), *self.bias_options, fans=fans(shape))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return activation(x w + b)."""
-        return self.activation(F.linear(x, self.kernel, self.bias))
+    def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
+        """Return activation(x w + b), by default with the layer's own activation."""
+        return activations.apply(activation or self.activation, F.linear, F.linear_relu, x,
+                                 self.kernel, self.bias)
 
 
 class Embedding(Module):

@@ -11,6 +11,7 @@ import numpy as np
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError
+from . import activations
 from .module import Module
 from .symbol import Symbol
 
@@ -34,9 +35,26 @@ class _Merge(Module):
 class Add(_Merge):
     """The sum of several tensors.
 
+    Args:
+        activation: name or function, applied to the sum.
+
     >>> Add()([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])]).tolist()
     [4.0, 6.0]
     """
+
+    def __init__(self, activation: Any = None, **base: Any) -> None:
+        super().__init__(**base)
+        self.activation = activations.get(activation)
+
+    def forward(self, inputs: Sequence[Tensor], activation: activations.Function | None = None
+                ) -> Tensor:
+        """Return activation(sum), by default with the layer's own activation."""
+        activation = activation or self.activation
+        several = self._several(inputs)
+        if len(several) == 1:
+            return activation(several[0])
+        first, last = reduce(F.add, several[:-1]), several[-1]
+        return activations.apply(activation, F.add, F.add_relu, first, last)
 
 
 class Subtract(_Merge):

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError, GraphError, ShapeError
+from . import fuse
 from .graph import Node
 from .module import Module
 from .naming import Names
@@ -43,6 +44,7 @@ class Model(Module):
             self._names.claim(symbol.node.layer)
         self._layers = {self._names.claim(node.layer): node.layer for node in self.nodes}
         self._steps = _steps(self.nodes, list(leaves(outputs)))
+        self._pairs = fuse.pairs(self.nodes, list(leaves(outputs)))
 
     def named_children(self) -> dict[str, Module]:
         """Return the layers by name."""
@@ -64,7 +66,10 @@ class Model(Module):
         return map_tree(lambda symbol: symbol.shape, self.outputs)
 
     def forward(self, x: Any) -> Any:
-        """Compute the outputs; intermediate values are dropped after their last use."""
+        """Compute the outputs; intermediate values are dropped after their last use.
+
+        Some neighbours are computed as one (`fuse.py`), which changes no result.
+        """
         given = [x] if self._single else x
         if not isinstance(given, (list, tuple)) or len(given) != len(self.inputs):
             raise ArgumentError("", f"got {_count(given)}", f"expected {len(self.inputs)} inputs",
@@ -73,10 +78,16 @@ class Model(Module):
         for symbol, value in zip(self.inputs, given, strict=True):
             check_input(symbol, value)
             values[symbol] = value
+        merged: set[Node] = set()
         for node, last in self._steps:
+            if node in merged:
+                continue
+            relu = fuse.relu_of(node, self._pairs)
             args, options = map_tree(lambda leaf: _value(values, leaf), (node.args, node.options))
-            y = node.layer(*args, **options)
-            values.update(zip(node.symbols, leaves(y), strict=True))
+            y = node.layer(*args, **options, **(fuse.RELU if relu else {}))
+            values.update(zip((relu or node).symbols, leaves(y), strict=True))
+            if relu:
+                merged.add(relu)
             del args, options, y
             for symbol in last:
                 del values[symbol]

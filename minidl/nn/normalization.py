@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import config
+from .. import config, dispatch
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
@@ -83,20 +83,28 @@ class BatchNormalization(_Normalization):
             shape, dtype = (input_shape[-1],), np.dtype(self.dtype)
             self.register_buffer(name, draw(shape, dtype, (1.0, 1.0)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised values."""
+    def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
+        """Return activation(normalised x), by default with the layer's own activation."""
+        activation = activation or self.activation
         if not (self.training and self.trainable):
-            return self.activation(F.batch_norm_inference(
-                x, self.moving_mean, self.moving_variance, self.gamma, self.beta, self.epsilon))
-        y, mean, variance = F.batch_norm(x, self.gamma, self.beta, self.epsilon)
+            return activations.apply(
+                activation, F.batch_norm_inference, F.batch_norm_inference_relu, x,
+                self.moving_mean, self.moving_variance, self.gamma, self.beta, self.epsilon)
+        relu = activation is F.relu
+        y, mean, variance = (F.batch_norm_relu if relu else F.batch_norm)(
+            x, self.gamma, self.beta, self.epsilon)
         if not config.only_shapes():
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance)
-        return self.activation(y)
+            self._move(mean.array, variance.array)
+        return y if relu else activation(y)
 
-    def _move(self, moving: Buffer, batch: Tensor) -> None:
-        with config.no_grad():
-            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+    def _move(self, mean: np.ndarray, variance: np.ndarray) -> None:
+        """Bring the moving statistics a step nearer to those of the batch, in place."""
+        moving = self.moving_mean, self.moving_variance
+        arrays = [buffer.array for buffer in moving]
+        dispatch.run("move_statistics", *arrays, mean, variance, momentum=self.momentum,
+                     out=arrays)
+        for buffer in moving:
+            buffer.storage.version += 1
 
 
 class LayerNormalization(_Normalization):

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ArgumentError, GraphError
 from ..spec import Spec
+from . import fuse
 from .configurable import sharing
 from .graph import Input, InputLayer
 from .model import Model, check_input, find_layer
@@ -78,8 +79,8 @@ class Sequential(Module):
         """Return the last layer's output."""
         if self._symbols:
             check_input(self._symbols[0], x)
-        for layer in self.layers:
-            x = layer(x)
+        for layer, options in fuse.chain(self.layers):
+            x = layer(x, **options)
         return x
 
     @property

@@ -7,6 +7,8 @@ from .conv2d import op as _conv2d  # noqa: F401
 from .conv_transpose import op as _conv_transpose  # noqa: F401
 from .dropout import op as _dropout  # noqa: F401
 from .embedding import op as _embedding  # noqa: F401
+from .fused import batch_norm as _fused_batch_norm  # noqa: F401
+from .fused import op as _fused  # noqa: F401
 from .layernorm import op as _layernorm  # noqa: F401
 from .lrn import op as _lrn  # noqa: F401
 from .matmul import op as _matmul  # noqa: F401

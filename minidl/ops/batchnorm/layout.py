@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ... import config
 from ...spec import Shape, Spec
-from ..reduce.layout import BLOCK, fold_of
+from ..reduce.layout import fold_of, rows_of_part
 
 FLOAT64 = np.dtype("float64")
 
@@ -34,17 +35,35 @@ class Layout(NamedTuple):
         return self.fold * self.channels
 
     @property
+    def length(self) -> int:
+        """Number of rows of a part; the last part of a sample may have fewer."""
+        return rows_of_part(self.rows, self.width)
+
+    @property
     def parts(self) -> int:
         """Number of parts of a sample's rows."""
-        return max(1, round(self.rows / max(16, BLOCK // self.width)))
+        return max(1, -(-self.rows // self.length))
 
-    def sums(self) -> Spec:
-        """Return the spec of two sums per part and column."""
-        return Spec((self.samples, self.parts, 2, self.width), FLOAT64)
+    def tasks(self, grain: int) -> tuple[int, int]:
+        """Return the number of parts of all samples, and how many make a range of `grain`."""
+        size = min(self.length, self.rows) * self.width
+        return self.samples * self.parts, max(1, grain // max(size, 1))
+
+    def sums(self, count: int = 2) -> Spec:
+        """Return the spec of `count` sums per part and column."""
+        return Spec((self.samples, self.parts, count, self.width), FLOAT64)
 
     def terms(self, count: int, dtype: np.dtype) -> Spec:
         """Return the spec of `count` numbers per sample and column."""
         return Spec((self.samples, count, self.width), dtype)
+
+    def lanes(self, count: int, dtype: np.dtype) -> Spec:
+        """Return the spec of `count` short sums per thread and column."""
+        return Spec((config.num_threads(), count, self.width), dtype)
+
+    def moments(self) -> Spec:
+        """Return the spec of two sums per sample and channel."""
+        return Spec((self.samples, 2, self.channels), FLOAT64)
 
 
 def layout(shape: Shape, groups: int | None = None) -> Layout:
@@ -60,7 +79,8 @@ def layout(shape: Shape, groups: int | None = None) -> Layout:
 
 
 def _forward(x: Spec, plan: Layout) -> dict[str, Spec]:
-    return {"sums": plan.sums(), "shift": plan.terms(1, x.dtype), "terms": plan.terms(3, x.dtype)}
+    return {"sums": plan.sums(), "lanes": plan.lanes(3, x.dtype), "moments": plan.moments(),
+            "terms": plan.terms(3, x.dtype)}
 
 
 def batch_norm_workspace(x: Spec, gamma: Spec | None, beta: Spec | None, epsilon: float
@@ -82,8 +102,8 @@ def inference_workspace(x: Spec, mean: Spec, var: Spec, gamma: Spec | None, beta
 
 
 def _backward(gy: Spec, plan: Layout) -> dict[str, Spec]:
-    return {"sums": plan.sums(), "mean": plan.terms(1, gy.dtype), "terms": plan.terms(3, gy.dtype),
-            "totals": Spec((2, plan.channels), FLOAT64)}
+    return {"sums": plan.sums(), "lanes": plan.lanes(2, gy.dtype),
+            "terms": plan.terms(5, gy.dtype), "totals": Spec((2, plan.channels), FLOAT64)}
 
 
 def batch_gradient_workspace(gy: Spec, *_: Spec | None, input_gradient: bool) -> dict[str, Spec]:

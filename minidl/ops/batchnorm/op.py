@@ -4,11 +4,14 @@ y = gamma (x - mean) / sqrt(var + epsilon) + beta, x (N, ..., C), gamma and beta
 
 batch_norm takes mean and var (C) over all axes but the last and returns them too, var divided by
 the count; batch_norm_inference gets them. group_norm takes them per sample and group of
-neighbouring channels, over all places. Sums are taken in float64. With z = (x - mean) / sqrt(var +
-epsilon), averages over what the statistics were taken over, and ggamma, gbeta sums over the rest:
+neighbouring channels, over all places. With z = (x - mean) / sqrt(var + epsilon), averages over
+what the statistics were taken over, and ggamma, gbeta sums over the rest:
 
 ggamma = sum of gy z, gbeta = sum of gy
 gx = (gamma gy - average of gamma gy - z * average of gamma gy z) / sqrt(var + epsilon)
+
+`lost` is what rounding to the type of x added to the mean; backward takes it off again, so that a
+mean much larger than the deviation costs no digits.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ def infer_batch(x: Spec, gamma: Spec | None, beta: Spec | None, epsilon: float =
     _check("batch_norm", x, epsilon, gamma=gamma, beta=beta)
     _need_elements("batch_norm", x)
     each = Spec(x.shape[-1:], x.dtype)
-    return Inferred((x, each, each), {"inv_std": each}, {"epsilon": float(epsilon)})
+    return Inferred((x, each, each), {"inv_std": each, "lost": each}, {"epsilon": float(epsilon)})
 
 
 def infer_inference(x: Spec, mean: Spec, var: Spec, gamma: Spec | None, beta: Spec | None,
@@ -76,7 +79,7 @@ def infer_group(x: Spec, gamma: Spec | None, beta: Spec | None, groups: int = 32
         raise ArgumentError("group_norm", f"got groups={groups}",
                             f"it must divide {x.shape[-1]} channels", "Change groups.")
     each = Spec((x.shape[0], groups), x.dtype)
-    return Inferred((x,), {"mean": each, "inv_std": each},
+    return Inferred((x,), {"mean": each, "inv_std": each, "lost": each},
                     {"groups": int(groups), "epsilon": float(epsilon)})
 
 
@@ -113,13 +116,14 @@ def _reference_group(x: Array, gamma: Array | None, beta: Array | None, groups: 
 
 
 def _reference_gradient(gy: Array, x: Array, gamma: Array | None, mean: Array, inv_std: Array,
-                        input_gradient: bool, groups: int | None = None) -> tuple[Array, ...]:
+                        lost: Array | None, input_gradient: bool, groups: int | None = None
+                        ) -> tuple[Array, ...]:
     """Return the gradients; x is one sample and every channel a group where groups is None."""
     shape = (1 if groups is None else x.shape[0], -1, x.shape[-1])
     g, v, scaled = (_grouped(a.reshape(shape), groups or x.shape[-1])
                     for a in (gy, x, _scaled(gy, gamma, None)))
     inverse = inv_std.reshape(g.shape[0], 1, -1, 1)
-    z = (v - mean.reshape(inverse.shape)) * inverse
+    z = (v - (mean if lost is None else mean - lost).reshape(inverse.shape)) * inverse
     sums = tuple(a.sum(axis=(0, 1)).reshape(-1) for a in (g * z, g))
     if not input_gradient:
         return sums
@@ -131,21 +135,23 @@ def _reference_gradient(gy: Array, x: Array, gamma: Array | None, mean: Array, i
 # ---- gradients -----------------------------------------------------------------------------
 
 
-def _gradients(run: Callable, name: str, arrays: tuple[Array | None, ...], wanted: tuple[str, ...],
-               **attrs: Any) -> tuple[Array | None, ...]:
+def gradients_of(run: Callable, name: str, arrays: tuple[Array | None, ...],
+                 wanted: tuple[str, ...], **attrs: Any) -> tuple[Array | None, ...]:
+    """Run a gradient op and return gx, or None where it is not wanted, ggamma and gbeta."""
     found = run(name, *arrays, input_gradient="x" in wanted, **attrs)
     return found if "x" in wanted else (None, *found)
 
 
 def _batch_rule(run: Callable, gy: Array, x: Array, gamma: Array | None, y1: Array,
-                inv_std: Array, wanted: tuple[str, ...]) -> tuple[Array | None, ...]:
-    return _gradients(run, "batch_norm_gradient", (gy, x, gamma, y1, inv_std), wanted)
+                inv_std: Array, lost: Array, wanted: tuple[str, ...]) -> tuple[Array | None, ...]:
+    return gradients_of(run, "batch_norm_gradient", (gy, x, gamma, y1, inv_std, lost), wanted)
 
 
 def _group_rule(run: Callable, gy: Array, x: Array, gamma: Array | None, mean: Array,
-                inv_std: Array, wanted: tuple[str, ...], groups: int) -> tuple[Array | None, ...]:
-    return _gradients(run, "group_norm_gradient", (gy, x, gamma, mean, inv_std), wanted,
-                      groups=groups)
+                inv_std: Array, lost: Array, wanted: tuple[str, ...], groups: int
+                ) -> tuple[Array | None, ...]:
+    return gradients_of(run, "group_norm_gradient", (gy, x, gamma, mean, inv_std, lost), wanted,
+                        groups=groups)
 
 
 def _inference_rule(run: Callable, gy: Array, gamma: Array | None, inv_std: Array) -> Array:
@@ -154,7 +160,7 @@ def _inference_rule(run: Callable, gy: Array, gamma: Array | None, inv_std: Arra
 
 def _parameter_rule(run: Callable, gy: Array, x: Array, mean: Array, inv_std: Array
                     ) -> tuple[Array, ...]:
-    return run("batch_norm_gradient", gy, x, None, mean, inv_std, input_gradient=False)
+    return run("batch_norm_gradient", gy, x, None, mean, inv_std, None, input_gradient=False)
 
 
 # ---- the ops -------------------------------------------------------------------------------
@@ -192,16 +198,19 @@ define("batch_norm", inputs=("x", "gamma", "beta"), optional=("gamma", "beta"), 
                 Sample((lambda rng: rng.standard_normal((40, 60, 3)) + 5, (3,), (3,))),
                 Sample(((150, 520), (520,), (520,)))),
        bad_calls=(*_bad_calls(), BadCall(((0, 4), None, None), {}, "nothing to take a mean of")))
-define("batch_norm_gradient", inputs=("gy", "x", "gamma", "mean", "inv_std"), optional=("gamma",),
-       infer=lambda gy, x, gamma, mean, inv_std, input_gradient: Inferred(
+define("batch_norm_gradient", inputs=("gy", "x", "gamma", "mean", "inv_std", "lost"),
+       optional=("gamma", "lost"),
+       infer=lambda gy, x, gamma, mean, inv_std, lost, input_gradient: Inferred(
            (*((x,) if input_gradient else ()), mean, mean),
            attrs={"input_gradient": input_gradient}),
        reference=_reference_gradient, doc="gx, ggamma and gbeta of batch_norm, from shared sums",
        kernels=_kernels("batch_norm_gradient", layout.batch_gradient_workspace),
        flops=lambda gy, *_, input_gradient: (9 if input_gradient else 4) * gy.size,
-       samples=(Sample(((2, 3, 4), (2, 3, 4), (4,), (4,), _positive), {"input_gradient": True}),
-                Sample(((64, 4), (64, 4), None, (4,), _positive), {"input_gradient": True}),
-                Sample(((2, 3, 4), (2, 3, 4), None, (4,), _positive), {"input_gradient": False})))
+       samples=(Sample(((2, 3, 4), (2, 3, 4), (4,), (4,), _positive, (4,)),
+                       {"input_gradient": True}),
+                Sample(((64, 4), (64, 4), None, (4,), _positive, None), {"input_gradient": True}),
+                Sample(((2, 3, 4), (2, 3, 4), None, (4,), _positive, None),
+                       {"input_gradient": False})))
 define("batch_norm_inference", inputs=("x", "mean", "var", "gamma", "beta"),
        optional=("gamma", "beta"), infer=infer_inference, reference=_reference_inference,
        kernels=_kernels("batch_norm_inference", layout.inference_workspace),
@@ -224,13 +233,37 @@ define("group_norm", inputs=("x", "gamma", "beta"), optional=("gamma", "beta"), 
                 Sample(((2, 36, 30, 4), (4,), (4,)), {"groups": 2})),
        bad_calls=(*_bad_calls(groups=2), BadCall(((0, 4), None, None), {"groups": 2}, "nothing to"),
                   BadCall(((2, 4), None, None), {"groups": 3}, "it must divide 4 channels")))
-define("group_norm_gradient", inputs=("gy", "x", "gamma", "mean", "inv_std"), optional=("gamma",),
-       infer=lambda gy, x, gamma, mean, inv_std, groups, input_gradient: Inferred(
+define("group_norm_gradient", inputs=("gy", "x", "gamma", "mean", "inv_std", "lost"),
+       optional=("gamma",),
+       infer=lambda gy, x, gamma, mean, inv_std, lost, groups, input_gradient: Inferred(
            (*((x,) if input_gradient else ()), *(Spec(x.shape[-1:], x.dtype),) * 2),
            attrs={"groups": groups, "input_gradient": input_gradient}),
        reference=_reference_gradient, doc="gx, ggamma and gbeta of group_norm, from shared sums",
        kernels=_kernels("group_norm_gradient", layout.group_gradient_workspace),
        flops=lambda gy, *_, input_gradient, **__: (9 if input_gradient else 4) * gy.size,
-       samples=tuple(Sample(((2, 3, 4), (2, 3, 4), gamma, (2, 2), _positive_pairs),
+       samples=tuple(Sample(((2, 3, 4), (2, 3, 4), gamma, (2, 2), _positive_pairs, (2, 2)),
                             {"groups": 2, "input_gradient": wanted})
                      for gamma, wanted in (((4,), True), (None, False))))
+
+
+def _infer_move(moving_mean: Spec, moving_variance: Spec, mean: Spec, variance: Spec,
+                momentum: float = 0.99) -> Inferred:
+    given = {"moving_mean": moving_mean, "moving_variance": moving_variance, "mean": mean,
+             "variance": variance}
+    need_float("move_statistics", **given)
+    for name, spec in given.items():
+        if spec.shape != mean.shape:
+            raise ShapeError("move_statistics", f"got {name} of shape {spec.shape}",
+                             f"expected {mean.shape}", "One number per channel in each.")
+    return Inferred((moving_mean, moving_variance), attrs={"momentum": float(momentum)})
+
+
+define("move_statistics", inputs=("moving_mean", "moving_variance", "mean", "variance"),
+       infer=_infer_move, may_overwrite=((0, 0), (1, 1)),
+       flops=lambda mean, *_, **__: 6 * mean.size,
+       reference=lambda a, b, mean, variance, momentum=0.99: tuple(
+           momentum * moving + (1 - momentum) * new for moving, new in ((a, mean), (b, variance))),
+       kernels=_kernels("move_statistics", lambda mean, *_, **__: {"part": mean}),
+       doc="moving = momentum moving + (1 - momentum) batch, for means and variances",
+       samples=(Sample(((4,), (4,), (4,), (4,))), Sample(((3,),) * 4, {"momentum": 0.5})),
+       bad_calls=(BadCall(((4,), (4,), (3,), (4,)), {}, "One number per channel"),))

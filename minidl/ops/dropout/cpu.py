@@ -1,12 +1,19 @@
-"""CPU kernel of dropout: Philox words compared with a threshold."""
+"""CPU kernels of dropout: Philox words compared with a threshold.
+
+BLOCK counters are drawn at a time into a row of words that stays in the first-level cache, one
+counter per lane of the registers; then the words choose among the elements, neighbour by neighbour.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from ...backend.cpu import inline, kernel, run_ranges
+from ...backend.cpu import POINTWISE_GRAIN, inline, kernel, ranges, run_ranges, run_slots
+from ...backend.simd import lanes_of, load_up_to, store_up_to
 from ...spec import Shape
-from .op import threshold
+from .op import BLOCK, threshold
 
 GRAIN = 1 << 14  # elements per range
 LOW = np.uint64(0xFFFFFFFF)
@@ -27,27 +34,57 @@ def _philox(c0, c2, k0, k1):
 
 
 @kernel
-def _mask(start, stop, key, limit, scale, mask):
-    """Write scale where kept and 0 elsewhere, for groups [start, stop) of four elements."""
-    count = mask.size
-    for group in range(start, stop):
-        words = _philox(np.uint64(group), key[1] & LOW, key[0] & LOW, key[0] >> HALF)
-        at = 4 * group
-        for k in range(min(4, count - at)):
-            mask[at + k] = scale if words[k] < limit else 0
+def _dropout(start, stop, slot, x, key, limit, scale, words, y):
+    """Write x times scale where a word is below limit, else times 0, for groups of 4 elements."""
+    count, low, high, row = key[1] & LOW, key[0] & LOW, key[0] >> HALF, words[slot]
+    zero = x.dtype.type(0)
+    for first in range(start, stop, BLOCK):
+        for i in range(np.uint64(BLOCK)):
+            a, b, c, d = _philox((np.uint64(first) + i) & LOW, count, low, high)
+            at = np.uint64(4) * i
+            row[at], row[at + np.uint64(1)] = a, b
+            row[at + np.uint64(2)], row[at + np.uint64(3)] = c, d
+        last = 4 * min(first + BLOCK, stop)
+        values, results = x[4 * first:last], y[4 * first:last]
+        for i in range(results.size):
+            results[i] = values[i] * (scale if row[i] < limit else zero)
+
+
+@kernel
+def _scale_rows(start, stop, x, mask, y, rows, width):
+    """Write rows of x (groups, rows, width) times mask (groups, width); all arrays are flat."""
+    lanes = lanes_of(x)
+    for row in range(start, stop):
+        group = row // rows
+        for some in range(0, width, lanes):
+            k = max(0, min(some, width - lanes))  # the last vector overlaps the one before
+            product = (load_up_to(x, row * width + k, width)
+                       * load_up_to(mask, group * width + k, width))
+            store_up_to(y, row * width + k, product, width)
 
 
 def dropout(x: np.ndarray, key: np.ndarray, *, out: np.ndarray, saved: dict, work: dict,
             rate: float, mask_shape: Shape) -> None:
     """Write x with a share of its elements, or of its groups of elements, set to 0."""
+    limit, scale = np.uint32(threshold(rate)), x.dtype.type(1 / (1 - rate))
     whole = tuple(mask_shape) == x.shape
-    mask = (out if whole else work["mask"]).reshape(-1)
-    limit, scale = np.uint64(threshold(rate)), x.dtype.type(1 / (1 - rate))
-    run_ranges(lambda a, b: _mask(a, b, key, limit, scale, mask), -(-mask.size // 4), GRAIN // 4)
-    flat = x.reshape(-1)
-    if whole:
-        target = out.reshape(-1)
-        run_ranges(lambda a, b: np.multiply(flat[a:b], target[a:b], out=target[a:b]), x.size,
-                   4 * GRAIN)
-    else:
-        np.multiply(x, mask.reshape(mask_shape), out=out)
+    values, target = (x, out) if whole else (work["ones"], work["mask"])
+    if not whole:
+        values.fill(1)
+    run_slots(_dropout, ranges(-(-values.size // 4), GRAIN // 4), values.reshape(-1), key, limit,
+              scale, work["words"], target.reshape(-1))
+    if not whole:
+        _apply(x, work["mask"], out)
+
+
+def _apply(x: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
+    """Write x times a mask that is broadcast along some axes, neighbours as a rule."""
+    shared = [i for i, (n, m) in enumerate(zip(x.shape, mask.shape, strict=True)) if n != m]
+    first, last = shared[0], shared[-1] + 1
+    if any(n > 1 for n in mask.shape[first:last]):
+        np.multiply(x, mask, out=out)
+        return
+    groups, rows, width = (math.prod(x.shape[a:b]) for a, b in (
+        (0, first), (first, last), (last, x.ndim)))
+    run_ranges(_scale_rows, groups * rows, max(1, POINTWISE_GRAIN // max(width, 1)), x.reshape(-1),
+               mask.reshape(-1), out.reshape(-1), rows, width)

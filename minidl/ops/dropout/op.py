@@ -12,9 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ... import config
 from ...errors import ArgumentError, ShapeError
 from ...spec import Spec, need_float
 from ..registry import BadCall, Inferred, Kernel, Sample, define
+
+BLOCK = 64  # counters that are drawn at a time
 
 
 def _infer(x: Spec, key: Spec, rate: float = 0.5, mask_shape: Sequence[int] | None = None
@@ -65,8 +68,9 @@ def _reference(x: np.ndarray, key: np.ndarray, rate: float = 0.5,
 
 
 def _workspace(x: Spec, key: Spec, rate: float, mask_shape: Sequence[int]) -> dict[str, Spec]:
-    whole = tuple(mask_shape) == x.shape  # then the mask is made in the result itself
-    return {} if whole else {"mask": Spec(tuple(mask_shape), x.dtype)}
+    mask = Spec(tuple(mask_shape), x.dtype)
+    words = {"words": Spec((config.num_threads(), 4 * BLOCK), np.dtype("uint32"))}
+    return words if mask == x else {**words, "ones": mask, "mask": mask}
 
 
 KEY = np.array([12345678901234, 3], np.uint64)
@@ -77,7 +81,8 @@ define("dropout", inputs=("x", "key"), infer=_infer, reference=_reference,
        flops=lambda x, key, **_: x.size,
        samples=(Sample(((3, 5, 7), KEY), {"rate": 0.4}),
                 Sample(((3, 5, 4, 6), KEY), {"rate": 0.5, "mask_shape": (3, 1, 1, 6)}),
-                Sample(((2, 5), KEY), {"rate": 0.0})),
+                Sample(((2, 5), KEY), {"rate": 0.0}), Sample(((70, 9), KEY), {"rate": 0.9}),
+                Sample(((3, 5, 4), KEY), {"rate": 0.3, "mask_shape": (1, 5, 1)})),
        bad_calls=(BadCall(((3,), KEY), {"rate": 1.0}, "0 <= rate < 1"),
                   BadCall(((3,), np.zeros(2, int)), {}, "[seed, count]"),
                   BadCall(((3, 4), KEY), {"mask_shape": (2, 4)}, "that of x, or 1")))

@@ -23,9 +23,7 @@ def run_expression(name: str, formula: str, inputs: tuple[str, ...], attrs: tupl
     function = _loop(name, formula, inputs, attrs, out.dtype)
     flat = [a.reshape(-1) for a in arrays]
     numbers = [out.dtype.type(values[a]) for a in attrs]
-    target = out.reshape(-1)
-    run_ranges(lambda start, stop: function(start, stop, *flat, *numbers, target),
-               out.size, POINTWISE_GRAIN)
+    run_ranges(function, out.size, POINTWISE_GRAIN, *flat, *numbers, out.reshape(-1))
 
 
 @cache

@@ -40,12 +40,19 @@ def _same_shape(name: str, inputs: tuple[str, ...], *specs: Spec, **attrs: Any) 
 
 def expression(name: str, formula: str, gradients: Mapping[str, str], reference: Callable, *,
                inputs: tuple[str, ...] = ("x",), defaults: Mapping[str, float] | None = None,
-               samples: tuple[Sample, ...] | None = None) -> None:
-    """Define an op by an expression, and an op `NAME_gradient_INPUT` for each derivative."""
+               samples: tuple[Sample, ...] | None = None,
+               rules: Mapping[str, Rule] | None = None) -> None:
+    """Define an op by an expression, and an op `NAME_gradient_INPUT` for each derivative.
+
+    Args:
+        gradients: derivatives as expressions.
+        rules: gradient rules of other inputs.
+    """
     attrs = dict(defaults or {})
     define(name, inputs=inputs, infer=_with_defaults(name, inputs, attrs), reference=reference,
            kernel=_compiled(name, formula, inputs, attrs), doc=f"y = {formula}",
-           gradients={x: _rule(name, x, g, inputs, attrs) for x, g in gradients.items()},
+           gradients={**{x: _rule(name, x, g, inputs, attrs) for x, g in gradients.items()},
+                      **(rules or {})},
            samples=samples or tuple(Sample((s,) * len(inputs)) for s in ((3, 5), (2, 3, 40))),
            bad_calls=(BadCall((np.zeros(3, int),) * len(inputs), {}, "expected float"),),
            flops=lambda *specs, **_: 4 * specs[0].size)

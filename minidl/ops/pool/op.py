@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import ArgumentError
 from ...spec import Pads, Shape, Spec, need_float, need_ndim, padding_pairs, tuple_of, window_output
-from ..registry import BadCall, Inferred, Kernel, Sample, define
+from ..registry import BadCall, Inferred, Sample, define
 
 Pair = int | Sequence[int]
 
@@ -133,18 +133,18 @@ BAD = (BadCall(((3, 4, 5),), {}, "expected (N, H, W, C)"),
 
 define("max_pool2d", inputs=("x",), infer=infer_max, reference=_reference_max,
        gradients={"x": _max_rule}, bad_calls=BAD, flops=lambda x, **_: x.size,
-       samples=tuple(Sample((_apart(2, 7, 6, 3),), a) for a in WINDOWS))
+       samples=(*(Sample((_apart(2, 7, 6, 3),), a) for a in WINDOWS),
+                *(Sample((_apart(1, 5, 5, 19),), a) for a in WINDOWS[:2]),
+                Sample((_apart(1, 20, 19, 2),), {"window": (18, 17), "stride": 1})))
 define("average_pool2d", inputs=("x",), infer=infer_average, reference=_reference_average,
        gradients={"x": _average_rule}, bad_calls=BAD, flops=lambda x, **_: x.size,
        samples=(*(Sample(((2, 7, 6, 3),), a) for a in WINDOWS),
+                *(Sample(((1, 5, 5, 19),), a) for a in WINDOWS[:2]),
                 Sample(((2, 7, 6, 3),), {"window": 3, "padding": 1, "count_include_pad": True})))
 
 _ATTRS = {"size": (7, 6), "window": (3, 2), "stride": (2, 2), "padding": ((1, 0), (0, 1))}
 define("max_pool2d_gradient", inputs=("gy", "place"), infer=_infer_gradient,
-       reference=_reference_max_gradient, kernels=(Kernel(
-           "default", f"{__package__}.cpu:max_pool2d_gradient", workspace=lambda *_, window, **__: {
-               "offset": Spec((window[0] * window[1],), np.dtype("int64"))}),),
-       doc="gx of max_pool2d: gy at the places of the maxima",
+       reference=_reference_max_gradient, doc="gx of max_pool2d: gy at the places of the maxima",
        samples=(Sample(((2, 3, 3, 4), lambda rng: rng.integers(2, 4, (2, 3, 3, 4), np.uint8)),
                        _ATTRS),))
 define("average_pool2d_gradient", inputs=("gy",), infer=_infer_gradient,

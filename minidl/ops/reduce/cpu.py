@@ -1,7 +1,8 @@
 """CPU kernels of the reductions; ranges are the parts of a stage (see `layout.py`).
 
 Rows are sliced before they are looped over, so that the compiler sees indices that count from 0
-and uses vectors.
+and uses vectors. A few float32 numbers are summed as such, their sums in float64: conversions would
+take longer than reading memory does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...backend.cpu import POINTWISE_GRAIN, inline, kernel, ranges, run_ranges, run_slots, run_ufunc
-from .layout import CHUNK, Layout, layout
+from .layout import CHUNK, SPAN, Layout, layout
+
+ROW_STEP = 256  # neighbours that are summed in the type of x before they are added up in float64
 
 # ---- sums of one stage ---------------------------------------------------------------------
 
@@ -30,21 +33,24 @@ def _next(i, p, parts):
 
 
 @kernel
-def _row_sums(start, stop, x, y, totals, count):
+def _row_sums(start, stop, slot, x, y, totals, lanes, count):
     """Write the sums of the parts of x (outer, rows) into y (outer, parts), divided by count."""
-    parts, length = y.shape[1], _part(x, y)
+    parts, length, zero = y.shape[1], _part(x, y), x.dtype.type(0)
     i, p = start // parts, start % parts
     for _ in range(start, stop):
         row = x[i, p * length:(p + 1) * length]
         total = 0.0
-        for j in range(row.size):
-            total += np.float64(row[j])
+        for first in range(0, row.size, ROW_STEP):
+            some, s = row[first:first + ROW_STEP], zero
+            for j in range(some.size):
+                s += some[j]
+            total += np.float64(s)
         y[i, p] = total / count
         i, p = _next(i, p, parts)
 
 
 @kernel
-def _row_squares(start, stop, x, middle, y, totals, count):
+def _row_squares(start, stop, slot, x, middle, y, totals, lanes, count):
     """Write sums like `_row_sums`, of the squared distances from middle (outer, 1)."""
     parts, length = y.shape[1], _part(x, y)
     i, p = start // parts, start % parts
@@ -59,41 +65,37 @@ def _row_squares(start, stop, x, middle, y, totals, count):
 
 
 @kernel
-def _column_sums(start, stop, x, y, totals, count):
+def _column_sums(start, stop, slot, x, y, totals, lanes, count):
     """Write the sums of the parts of x (outer, rows, columns) into y (outer, parts, columns)."""
     rows, parts, length = x.shape[1], y.shape[1], _part(x, y)
     chunks = (x.shape[2] + CHUNK - 1) // CHUNK
     for task in range(start, stop):
         i, p, first = task // chunks // parts, task // chunks % parts, task % chunks * CHUNK
         target = y[i, p, first:first + CHUNK]
-        total = totals[:target.size]
+        total, short = totals[slot, :target.size], lanes[slot, :target.size]
         total[:] = 0
-        j, last = p * length, min((p + 1) * length, rows)
-        while j + 4 <= last:
-            a, b = x[i, j, first:], x[i, j + 1, first:]
-            c, d = x[i, j + 2, first:], x[i, j + 3, first:]
+        last = min((p + 1) * length, rows)
+        for some in range(p * length, last, SPAN):
+            short[:] = 0
+            for j in range(some, min(some + SPAN, last)):
+                row = x[i, j, first:]
+                for k in range(short.size):
+                    short[k] += row[k]
             for k in range(total.size):
-                total[k] += ((np.float64(a[k]) + np.float64(b[k]))
-                             + (np.float64(c[k]) + np.float64(d[k])))
-            j += 4
-        while j < last:
-            a = x[i, j, first:]
-            for k in range(total.size):
-                total[k] += np.float64(a[k])
-            j += 1
+                total[k] += np.float64(short[k])
         for k in range(total.size):
             target[k] = total[k] / count
 
 
 @kernel
-def _column_squares(start, stop, x, middle, y, totals, count):
+def _column_squares(start, stop, slot, x, middle, y, totals, lanes, count):
     """Write sums like `_column_sums`, of the squared distances from middle (outer, 1, columns)."""
     rows, parts, length = x.shape[1], y.shape[1], _part(x, y)
     chunks = (x.shape[2] + CHUNK - 1) // CHUNK
     for task in range(start, stop):
         i, p, first = task // chunks // parts, task // chunks % parts, task % chunks * CHUNK
         target, center = y[i, p, first:first + CHUNK], middle[i, 0, first:]
-        total = totals[:target.size]
+        total = totals[slot, :target.size]
         total[:] = 0
         for j in range(p * length, min((p + 1) * length, rows)):
             row = x[i, j, first:]
@@ -107,7 +109,7 @@ def _column_squares(start, stop, x, middle, y, totals, count):
 # ---- stages --------------------------------------------------------------------------------
 
 
-def _stage(kernels: tuple[Callable, Callable], totals: np.ndarray, count: float,
+def _stage(kernels: tuple[Callable, Callable], work: dict, count: float,
            *arrays: np.ndarray) -> None:
     """Sum (outer, rows, columns), the first array, into (outer, parts, columns), the last."""
     x, y = arrays[0], arrays[-1]
@@ -116,8 +118,8 @@ def _stage(kernels: tuple[Callable, Callable], totals: np.ndarray, count: float,
         arrays = tuple(a.reshape(a.shape[:2]) for a in arrays)
     tasks = y.shape[0] * y.shape[1] * -(-y.shape[2] // CHUNK)
     grain = max(1, round(POINTWISE_GRAIN * tasks / max(x.size, 1)))
-    run_slots(lambda a, b, slot: kernels[not single](a, b, *arrays, totals[slot], count),
-              ranges(tasks, grain))
+    run_slots(kernels[not single], ranges(tasks, grain), *arrays, work["totals"], work["lanes"],
+              count)
 
 
 _SUMS = (_row_sums, _column_sums)
@@ -136,13 +138,14 @@ def _arranged(x: np.ndarray, plan: Layout, work: dict) -> np.ndarray:
 def _total(kernels: tuple[Callable, Callable], plan: Layout, count: float, work: dict,
            *arrays: np.ndarray) -> None:
     """Sum the first array over its rows into the last, (outer, 1, columns before folding)."""
-    totals, y = work["totals"], arrays[-1]
+    y = arrays[-1]
     if not plan.staged:
-        _stage(kernels, totals, count, *arrays)
+        _stage(kernels, work, count, *arrays)
         return
-    _stage(kernels, totals, 1.0, *arrays[:-1], work["partial"])
+    _stage(kernels, work, 1.0, *arrays[:-1], work["partial"])
     rest = work["partial"].reshape(plan.outer, plan.parts * plan.fold, plan.inner)
-    _stage(_SUMS, totals, count, rest, y)
+    np.add.reduce(rest, axis=1, out=work["whole"], keepdims=True)
+    np.divide(work["whole"], count, out=y, casting="same_kind")
 
 
 def _sum(x: np.ndarray, out: np.ndarray, work: dict, axis: Sequence[int], mean: bool) -> None:
@@ -232,5 +235,4 @@ def argmax(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, axis: int
     outer = 1 if axis is None else math.prod(x.shape[:axis])
     columns = 1 if axis is None else math.prod(x.shape[axis + 1:])
     three, y = x.reshape(outer, rows, columns), out.reshape(outer, columns)
-    run_ranges(lambda a, b: _places(a, b, three, y), outer,
-               max(1, POINTWISE_GRAIN * outer // max(x.size, 1)))
+    run_ranges(_places, outer, max(1, POINTWISE_GRAIN * outer // max(x.size, 1)), three, y)

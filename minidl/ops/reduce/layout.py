@@ -1,6 +1,6 @@
 """How a reduction is laid out: as (outer, rows, columns), in two stages where it is long.
 
-The first stage sums the rows of each of `parts` equal parts, the second what the first has made.
+The first stage sums the rows of each of `parts` parts, the second what the first has made.
 All numbers follow from the shape alone, and with them the order of every addition.
 """
 
@@ -16,9 +16,10 @@ import numpy as np
 from ... import config
 from ...spec import Shape, Spec
 
-BLOCK = 1 << 14     # elements of a part
-LEAST_ROWS = 64     # of a part with several columns
-CHUNK = 512         # columns that are summed together: their totals stay in the L1 cache
+BLOCK = 1 << 14     # elements of a part, at least
+MOST_PARTS = 64     # of one sum: the second stage is short
+SPAN = 32           # rows that are summed in the type of x; such sums are added up in float64
+CHUNK = 256         # columns that are summed together: their totals stay in the L1 cache
 FLOAT64 = np.dtype("float64")
 
 
@@ -50,9 +51,12 @@ class Layout(NamedTuple):
     @property
     def parts(self) -> int:
         """Number of parts of the rows."""
-        if self.columns == 1:
-            return max(1, round(self.rows / BLOCK))
-        return max(1, round(self.rows / max(LEAST_ROWS, BLOCK // min(max(self.columns, 1), CHUNK))))
+        return max(1, -(-self.rows // self.length))
+
+    @property
+    def length(self) -> int:
+        """Number of rows of a part; the last one may have fewer."""
+        return rows_of_part(self.rows, self.columns)
 
     @property
     def staged(self) -> bool:
@@ -66,9 +70,11 @@ class Layout(NamedTuple):
 
     def workspace(self, x: Spec) -> dict[str, Spec]:
         """Return the work arrays of the sums."""
-        work = {"totals": Spec((config.num_threads(), CHUNK), FLOAT64)}
+        work = {"totals": Spec((config.num_threads(), CHUNK), FLOAT64),
+                "lanes": Spec((config.num_threads(), CHUNK), x.dtype)}
         if self.staged:
             work["partial"] = Spec((self.outer, self.parts, self.columns), FLOAT64)
+            work["whole"] = Spec((self.outer, 1, self.inner), FLOAT64)
         return work | self.moved(x)
 
     def moved(self, x: Spec) -> dict[str, Spec]:
@@ -81,11 +87,21 @@ class Layout(NamedTuple):
 def fold_of(rows: int, columns: int) -> int:
     """Return how many rows to lay side by side: a divisor of `rows`, `CHUNK` columns at most.
 
-    >>> fold_of(1 << 15, 10), fold_of(1 << 15, 512), fold_of(20, 10)
-    (32, 1, 1)
+    >>> fold_of(1 << 15, 10), fold_of(1 << 15, 256), fold_of(20, 10)
+    (16, 1, 1)
     """
     most = min(CHUNK // max(columns, 1), rows // 16)
     return next((f for f in range(most, 1, -1) if rows % f == 0), 1)
+
+
+def rows_of_part(rows: int, columns: int) -> int:
+    """Return how many rows make a part: a multiple of `SPAN` where there are several columns.
+
+    >>> rows_of_part(1 << 15, 256), rows_of_part(20, 256), rows_of_part(1 << 15, 1)
+    (512, 64, 16384)
+    """
+    least = max(1, BLOCK // min(max(columns, 1), CHUNK), -(-rows // MOST_PARTS))
+    return -(-least // SPAN) * SPAN
 
 
 def layout(shape: Shape, axis: Sequence[int]) -> Layout:

@@ -12,12 +12,12 @@ from ...backend.cpu import inline, kernel, run_ranges
 GRAIN = 1 << 12  # elements per range: exponentials are slow
 
 
-def _over_rows(function: Callable, x: np.ndarray, *others: np.ndarray) -> None:
-    """Call a kernel for ranges of rows of arrays (..., classes)."""
+def _over_rows(function: Callable, x: np.ndarray, *others: np.ndarray, **numbers: float) -> None:
+    """Call a kernel for ranges of rows of arrays (..., classes), then numbers."""
     rows = x.reshape(-1, x.shape[-1])
     flat = [a.reshape(-1, x.shape[-1]) if a.ndim == x.ndim else a.reshape(-1) for a in others]
-    run_ranges(lambda a, b: function(a, b, rows, *flat), rows.shape[0],
-               max(1, GRAIN // x.shape[-1]))
+    run_ranges(function, rows.shape[0], max(1, GRAIN // x.shape[-1]), rows, *flat,
+               *numbers.values())
 
 
 @inline
@@ -35,9 +35,14 @@ def _log_sum_exp(x, i):
 @kernel
 def _softmax(start, stop, x, y):
     for i in range(start, stop):
-        log_sum = _log_sum_exp(x, i)
-        for c in range(x.shape[1]):
-            y[i, c] = math.exp(x[i, c] - log_sum)
+        row, largest, total = y[i], x[i, 0], 0.0
+        for c in range(1, row.size):
+            largest = max(largest, x[i, c])
+        for c in range(row.size):
+            row[c] = math.exp(x[i, c] - largest)
+            total += np.float64(row[c])
+        for c in range(row.size):
+            row[c] /= total
 
 
 @kernel
@@ -146,7 +151,7 @@ def softmax_cross_entropy(x: np.ndarray, t: np.ndarray, *, out: np.ndarray, save
                           work: dict, smoothing: float) -> None:
     """Write the loss of every row."""
     function = _loss_probabilities if t.dtype.kind == "f" else _loss_labels
-    _over_rows(lambda *a: function(*a, smoothing), x, t, out, saved["log_sum"])
+    _over_rows(function, x, t, out, saved["log_sum"], smoothing=smoothing)
 
 
 def softmax_cross_entropy_gradient(gy: np.ndarray, x: np.ndarray, t: np.ndarray,
@@ -154,7 +159,7 @@ def softmax_cross_entropy_gradient(gy: np.ndarray, x: np.ndarray, t: np.ndarray,
                                    work: dict, smoothing: float) -> None:
     """Write the gradient of the logits."""
     function = _gradient_probabilities if t.dtype.kind == "f" else _gradient_labels
-    _over_rows(lambda *a: function(*a, smoothing), x, gy, t, log_sum, out)
+    _over_rows(function, x, gy, t, log_sum, out, smoothing=smoothing)
 
 
 @kernel

@@ -1,0 +1,1 @@
+"""Neighbouring ops computed in one pass over memory: something, then relu."""
