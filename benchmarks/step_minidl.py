@@ -1,0 +1,93 @@
+"""minidl's side of `bench_step.py`: a worker that checks or times one training step."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from measure import peak_mb, reset_peak, resident_mb, serve, timing
+
+SILENT = "Dropout", "SpatialDropout1D", "SpatialDropout2D"
+
+
+def stepper(case: Any) -> Callable[[], None]:
+    """Return the step that `fit` does, or for a network that does not train, `predict`'s."""
+    from minidl import losses
+    from minidl.train.feed import Batch
+    from minidl.train.step import Compiled, Tracker, predict, train_step
+
+    batch = Batch(case.x, case.y)
+    if not case.trains:
+        case.model.eval()
+        return lambda: predict(case.model, [batch])
+    how = Compiled(case.entry.new_optimizer(), losses.get(case.entry.loss), [])
+    tracker, parameters = Tracker([]), case.model.parameters()
+    case.model.train()
+    return lambda: train_step(case.model, how, batch, tracker, parameters)
+
+
+def time(network: str, seconds: float, steps: int = 3) -> dict[str, Any]:
+    """Time steps; memory is what this process holds at most, less what it held before the model.
+
+    Before the model there are NumPy and minidl; numba comes with the first kernel, so its size is
+    counted. `compiler_mb` says how much that is.
+    """
+    from networks import case
+    before = resident_mb()
+    from minidl.backend import cpu  # noqa: F401 (loads numba)
+    compiler = resident_mb() - before
+    made = case(network)
+    step = stepper(made)
+    gc.collect()
+    reset_peak()
+    result = timing(step, seconds, steps)
+    return {"ms": result.ms, "least": result.least, "steps": result.steps,
+            "mb": peak_mb() - before, "compiler_mb": compiler, "batch": len(made.x),
+            "parameters": made.model.count_parameters()}
+
+
+def check(network: str, file: str, dtype: str = "float32", samples: int | None = None
+          ) -> dict[str, Any]:
+    """Write loss and gradients with dropout off, or the outputs, and count the operations."""
+    from networks import case
+
+    from minidl import dispatch
+    made, work = case(network, samples), [0]
+    made.model.astype(dtype)
+    if made.x.dtype.kind == "f":
+        made.x = made.x.astype(dtype)
+    for layer in made.model.modules():
+        if type(layer).__name__ in SILENT:
+            layer.rate = 0.0
+
+    def count(call: Any, compute: Callable[[], None]) -> None:
+        compute()
+        work[0] += call.plan.flops
+
+    with dispatch.hook(count):
+        arrays = gradients(made) if made.trains else {"y": made.model.eval()(made.x).numpy()}
+    np.savez(file, **arrays)
+    return {"flops": work[0]}
+
+
+def gradients(made: Any) -> dict[str, np.ndarray]:
+    """Return the loss and the gradients by name."""
+    from minidl import losses
+    from minidl.train.feed import Batch
+    from minidl.train.step import dtype_of, inputs_of, mean_loss, penalty
+
+    parameters = made.model.parameters()
+    y = made.model.train()(inputs_of(made.x, dtype_of(parameters)))
+    loss = mean_loss(losses.get(made.entry.loss), Batch(made.x, made.y), y)
+    extra = penalty(parameters)
+    loss = loss if extra is None else loss + extra
+    loss.backward()
+    named = made.model.named_parameters()
+    return {"loss": loss.numpy(),
+            **{f"gradient {n}": p.grad.numpy() for n, p in named.items() if p.grad is not None}}
+
+
+if __name__ == "__main__":
+    serve({"time": time, "check": check})
