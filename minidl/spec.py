@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,9 +40,12 @@ class Spec(NamedTuple):
         return f"{self.shape} {self.dtype}"
 
 
+_tuple: Any = tuple.__new__
+
+
 def spec_of(array: np.ndarray) -> Spec:
     """Return the spec of an array."""
-    return Spec(array.shape, array.dtype)
+    return _tuple(Spec, (array.shape, array.dtype))  # Spec(...) takes three times as long
 
 
 def broadcast(op: str, *specs: Spec) -> Shape:
