@@ -100,11 +100,11 @@ def test_reductions(ours: Callable, numpy: Callable, shape: tuple, data: st.Data
 
 
 @given(shape=full, data=st.data())
-def test_sum_in_float32_is_as_good_as_in_float64(shape: tuple, data: st.DataObject) -> None:
+def test_sum_in_float32_loses_at_most_the_last_bit(shape: tuple, data: st.DataObject) -> None:
     x = array(shape).astype("float32") + np.float32(1000)
     axis = data.draw(st.integers(0, len(shape) - 1))
     exact = x.astype("float64").sum(axis)
-    assert np.all(np.abs(F.sum(Tensor(x), axis).data - exact) <= 6e-8 * np.abs(exact))
+    assert np.all(np.abs(F.sum(Tensor(x), axis).data - exact) <= 1.2e-7 * np.abs(exact))
 
 
 @given(shape=full, data=st.data())

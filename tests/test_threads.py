@@ -122,6 +122,15 @@ def test_kernels_that_differ_by_a_constant_alone_are_kept_apart() -> None:
     assert np.all(x == 111)
 
 
+def test_no_part_is_lost_at_the_end_of_a_call() -> None:
+    """A helper may draw the last part just when the caller finds none left."""
+    counts, calls = np.zeros(4), 4000
+    with config.threads(4):
+        for _ in range(calls):
+            cpu.run_ranges(_count, 4, 1, counts, 1)
+    assert np.all(counts == calls)
+
+
 def test_kernels_and_python_functions_from_several_threads_and_inside_each_other() -> None:
     wrong: list[int] = []
 

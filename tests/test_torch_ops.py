@@ -190,6 +190,14 @@ ROWS: dict[str, Callable[..., T]] = {
     "where": torch.where,
 }
 
+
+def _then_relu(row: Callable[..., T]) -> Callable[..., T]:
+    return lambda *arrays, **attrs: torch.relu(row(*arrays, **attrs))
+
+
+ROWS |= {f"{name}_relu": _then_relu(ROWS[name]) for name in (
+    "add", "batch_norm", "batch_norm_inference", "conv1d", "conv2d", "linear")}
+
 WITHOUT_ROW: dict[str, str] = {}
 """Differentiable ops that PyTorch cannot be compared with, and why."""
 
@@ -251,7 +259,11 @@ def _agree(name: str, arrays: Sequence[np.ndarray | None], **attrs: Any) -> None
     expected = ROWS[name](*theirs, **y.node.plan.attrs)
     gy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
     y.backward(gy)
-    expected.backward(torch.from_numpy(gy))
+    try:
+        expected.backward(torch.from_numpy(gy))
+    except RuntimeError as error:  # PyTorch 2.13 fails at transposed kernels of one row or column
+        assume("grad_weight must be contiguous" not in str(error))
+        raise
     assert distance(y.data, expected.detach().numpy()) <= BOUND
     for ours, other in zip(tensors, theirs, strict=True):
         if ours is not None:

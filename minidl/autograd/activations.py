@@ -60,7 +60,7 @@ def softmax(x: TensorLike) -> Tensor:
 
 
 def _with_source(y: Tensor, x: Tensor) -> Tensor:
-    """Let a loss find the logits, with which it computes more exactly than with probabilities."""
+    """Let a loss find the logits: with them it is more exact than with probabilities, and one op."""
     if y.node is not None:
         y.node.source = x
     return y
@@ -68,4 +68,5 @@ def _with_source(y: Tensor, x: Tensor) -> Tensor:
 
 def log_softmax(x: TensorLike) -> Tensor:
     """Return the logarithm of softmax along the last axis."""
-    return apply("log_softmax", floating(x))
+    x = floating(x)
+    return _with_source(apply("log_softmax", x), x)

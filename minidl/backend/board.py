@@ -212,10 +212,9 @@ def open_board(board, task, data, count, helpers):
 def close_board(board):
     """Wait until no helper is inside, give the board away, and say whether a part raised.
 
-    Parts that nobody has taken are taken back.
+    COUNT stays as it is: a helper that has just drawn its part still compares the two.
     """
     _store(board, OPEN, 0)
-    _store(board, COUNT, 0)
     turn = 0
     while _load(board, INSIDE):
         turn += 1

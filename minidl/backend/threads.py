@@ -26,16 +26,21 @@ PATIENCE = 30_000  # looks at the board before a helper goes to sleep: about a m
 # ---- the helpers ---------------------------------------------------------------------------
 
 
-class _Job(NamedTuple):
+class _Job:
     """A Python function and the parts that it is still to be called for."""
 
-    function: Callable[[int, int, int], Any]
-    todo: Iterator[Range]  # of a list: its next() is atomic
-    errors: list[BaseException]
+    def __init__(self, function: Callable[[int, int, int], Any], todo: Iterator[Range]) -> None:
+        self._function: Callable[[int, int, int], Any] | None = function
+        self._todo = todo  # of a list: its next() is atomic
+        self.errors: list[BaseException] = []
 
     def run(self, slot: int) -> None:
-        for start, stop in self.todo:
-            self.function(start, stop, slot)
+        for start, stop in self._todo:
+            self._function(start, stop, slot)  # type: ignore[misc] # nobody runs it once it is over
+
+    def forget(self) -> None:
+        """Let go of the function: the team keeps the job until the next one."""
+        self._function = None
 
 
 class _Helper:
@@ -185,7 +190,7 @@ class Team:
 
         An error of one call is raised when no other call runs any more.
         """
-        job = _Job(function, iter(parts), [])
+        job = _Job(function, iter(parts))
         if not self._claim(self.board):
             job.run(0)
             return
@@ -196,7 +201,7 @@ class Team:
             job.run(0)
         finally:
             self._close(self.board)
-            self._job = None
+            job.forget()
         for error in job.errors:
             raise error
 

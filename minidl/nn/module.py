@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class Module(Holder, Trainable):
     # ---- calling ----
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        if any(isinstance(leaf, Symbol) for leaf in leaves(inputs)):
+        if _symbolic(inputs):
             from .graph import connect
             return connect(self, inputs, options)
         if calls.outermost():
@@ -173,9 +174,10 @@ class Module(Holder, Trainable):
 
     def _place(self, path: str) -> str:
         kind = type(self).__name__
-        if path or not self.named_children():
-            return f'layer "{path or self.name or self.default_name()}" ({kind})'
-        return f'model "{self.name or self.default_name()}" ({kind})'
+        if path:
+            return _layer_place(path, kind)
+        name = self.name or self.default_name()
+        return f'model "{name}" ({kind})' if self.named_children() else _layer_place(name, kind)
 
     def register_forward_hook(self, function: ForwardHook) -> Callable[[], None]:
         """Call `function(module, inputs, output)` after forward; a result replaces the output.
@@ -238,6 +240,21 @@ def weight_options(initializer: Any, regularizer: Any = None, constraint: Any = 
     """Return initialiser, regulariser and constraint, each given by name or as it is."""
     return (initializers.get(initializer), regularizers.get(regularizer),
             constraints.get(constraint))
+
+
+def _symbolic(inputs: tuple[Any, ...]) -> bool:
+    """Say whether there are symbols among the inputs, that is, a graph is being built."""
+    for value in inputs:
+        if isinstance(value, Symbol):
+            return True
+        if isinstance(value, (list, tuple, dict)):
+            return any(isinstance(leaf, Symbol) for leaf in leaves(inputs))
+    return False
+
+
+@lru_cache(1 << 12)
+def _layer_place(name: str, kind: str) -> str:
+    return f'layer "{name}" ({kind})'
 
 
 def _spec(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 Where a sample has several positions, (N, L, classes) say, its loss is their mean. Losses of
 probabilities go back to the logits when softmax or sigmoid just made the probabilities: the same
-value, but exact for confident wrong answers too, where log(p) has lost its digits.
+value, but exact for confident wrong answers too, where log(p) has lost its digits. That also makes
+one op of the loss and one of its gradient; log-probabilities of log_softmax go back for this.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ class Loss:
     def __call__(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         """Return the loss of each sample (N,)."""
         values = self.values(as_tensor(y_true), as_tensor(y_pred))
-        return values if values.ndim < 2 else F.mean(values, axis=tuple(range(1, values.ndim)))
+        if values.ndim < 2:
+            return values
+        if values.size == len(values):  # one position, such as the output of a binary classifier
+            return F.reshape(values, (len(values),))
+        return F.mean(values, axis=tuple(range(1, values.ndim)))
 
     def get_config(self) -> dict[str, Any]:
         """Return what `get` needs to make this loss again."""
@@ -110,7 +115,8 @@ class NLL(Loss):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return minus the log-probability of each label (N, ...)."""
-        return F.nll(y_pred, _integer_labels(self.name, y_true, y_pred))
+        labels, logits = _integer_labels(self.name, y_true, y_pred), logits_of(y_pred, "log_softmax")
+        return F.nll(y_pred, labels) if logits is None else F.cross_entropy(logits, labels)
 
 
 @dataclass(frozen=True)
@@ -225,9 +231,13 @@ def get(loss: str | Loss | Callable | Mapping[str, Any],
 
 
 def logits_of(y_pred: Tensor, activation: str) -> Tensor | None:
-    """Return what `activation` was applied to if that is how a recorded tensor was made."""
+    """Return what `activation` was applied to if that is how a recorded tensor was made.
+
+    None also where a hook wants to see the gradient of the tensor itself.
+    """
     node = y_pred.node
-    return node.source if node is not None and node.op.name == activation else None
+    plain = node is not None and node.op.name == activation and not node.hooks
+    return node.source if plain else None  # type: ignore[union-attr]
 
 
 def _log_probabilities(p: Tensor) -> Tensor:

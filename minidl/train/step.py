@@ -99,15 +99,22 @@ def build(model: Any, batches: Iterable[Batch]) -> None:
             model(next(iter(batches)).x)
 
 
-def mean_loss(loss: Loss, batch: Batch, y_pred: Tensor) -> Tensor:
-    """Return the sum over the batch of weight times loss, divided by the number of samples."""
+def losses_of(loss: Loss, batch: Batch, y_pred: Tensor) -> tuple[Tensor, np.ndarray]:
+    """Return the loss of each sample (N,), and what each counts: its weight, or 1, divided by N.
+
+    The second is the gradient of the batch's loss, the weighted mean, by the first.
+    """
     if batch.y is None:
         raise ArgumentError("loss", "got a batch without labels", "expected (x, y) from the loader",
                             "Write DataLoader(x, y).")
     losses = loss(Tensor.own(batch.y), y_pred)
-    if batch.weight is not None:
-        losses = losses * Tensor.own(batch.weight.astype(losses.dtype, copy=False))
-    return F.mean(losses)
+    weight = np.ones(losses.shape, losses.dtype) if batch.weight is None else batch.weight
+    return losses, np.divide(weight, len(losses), dtype=losses.dtype)
+
+
+def mean_loss(losses: Tensor, shares: np.ndarray) -> float:
+    """Return the sum over the batch of weight times loss, divided by the number of samples."""
+    return float(np.sum(losses.array * shares, dtype=np.float64))
 
 
 def penalty(parameters: Sequence[Parameter]) -> Tensor | None:
@@ -147,12 +154,13 @@ def train_step(model: Any, how: Compiled, batch: Batch, tracker: Tracker,
     known = known_penalties(parameters)
     with dispatch.quiet():
         y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
-        objective = mean_loss(how.loss, batch, y_pred)
+        losses, shares = losses_of(how.loss, batch, y_pred)
         extra = penalty([p for p in parameters if p not in known])
-        if extra is not None:
-            objective = objective + extra
-    tracker.update(batch, y_pred, objective.item() + cost_of(known))
-    objective.backward()
+    cost = cost_of(known) + (0.0 if extra is None else extra.item())
+    tracker.update(batch, y_pred, mean_loss(losses, shares) + cost)
+    losses.backward(shares)
+    if extra is not None and extra.requires_grad:
+        extra.backward()
     how.optimizer.step(parameters, **({"regularize": True} if known else {}))
     how.optimizer.zero_grad(parameters)
 
@@ -172,7 +180,7 @@ def judge(model: Any, how: Compiled, batches: Iterable[Batch], tracker: Tracker,
         cost = cost_of(known) + (0.0 if extra is None else extra.item())
         for batch in batches:
             y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
-            tracker.update(batch, y_pred, mean_loss(how.loss, batch, y_pred).item() + cost)
+            tracker.update(batch, y_pred, mean_loss(*losses_of(how.loss, batch, y_pred)) + cost)
             if stop():
                 return
 

@@ -177,6 +177,8 @@ def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
 
 def correlation_workspace(parts: tuple[Correlation, ...], dtype: np.dtype) -> Mapping[str, Spec]:
     """Return the specs of the work arrays of correlations that run one after the other."""
+    if not parts:
+        return {}
     rows, vectors = _tile(parts[0], dtype)
     width, threads = vectors * lanes(dtype.itemsize), config.num_threads()
     packed = [packed_shape(c, width) for c in parts]
