@@ -60,7 +60,7 @@ def softmax(x: TensorLike) -> Tensor:
 
 
 def _with_source(y: Tensor, x: Tensor) -> Tensor:
-    """Let a loss find the logits: with them it is more exact than with probabilities, and one op."""
+    """Let a loss find the logits: with them it is one op, and exact where probabilities are not."""
     if y.node is not None:
         y.node.source = x
     return y

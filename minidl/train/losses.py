@@ -115,7 +115,8 @@ class NLL(Loss):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return minus the log-probability of each label (N, ...)."""
-        labels, logits = _integer_labels(self.name, y_true, y_pred), logits_of(y_pred, "log_softmax")
+        labels = _integer_labels(self.name, y_true, y_pred)
+        logits = logits_of(y_pred, "log_softmax")
         return F.nll(y_pred, labels) if logits is None else F.cross_entropy(logits, labels)
 
 
