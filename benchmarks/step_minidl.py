@@ -76,16 +76,18 @@ def gradients(made: Any) -> dict[str, np.ndarray]:
     """Return the loss and the gradients by name."""
     from minidl import losses
     from minidl.train.feed import Batch
-    from minidl.train.step import dtype_of, inputs_of, mean_loss, penalty
+    from minidl.train.step import dtype_of, inputs_of, losses_of, mean_loss, penalty
 
     parameters = made.model.parameters()
     y = made.model.train()(inputs_of(made.x, dtype_of(parameters)))
-    loss = mean_loss(losses.get(made.entry.loss), Batch(made.x, made.y), y)
-    extra = penalty(parameters)
-    loss = loss if extra is None else loss + extra
-    loss.backward()
+    values, shares = losses_of(losses.get(made.entry.loss), Batch(made.x, made.y), y)
+    values.backward(shares)
+    loss, extra = mean_loss(values, shares), penalty(parameters)
+    if extra is not None:
+        extra.backward()
+        loss += extra.item()
     named = made.model.named_parameters()
-    return {"loss": loss.numpy(),
+    return {"loss": np.asarray(loss),
             **{f"gradient {n}": p.grad.numpy() for n, p in named.items() if p.grad is not None}}
 
 

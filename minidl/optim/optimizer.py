@@ -180,12 +180,12 @@ class Optimizer:
         """Return the gradients; zeros where nothing but a penalty acts on a parameter."""
         found = {i: p.grad.array for i, p in enumerate(self._parameters)
                  if p.grad is not None and p.trainable}
-        if not found:
-            raise ArgumentError(self._name, "no trainable parameter has a gradient",
-                                "expected at least one", "Call loss.backward() first.")
         for i in penalties:
             if i not in found:
                 found[i] = np.zeros_like(self._parameters[i].array)
+        if not found:
+            raise ArgumentError(self._name, "no trainable parameter has a gradient",
+                                "expected at least one", "Call loss.backward() first.")
         return found
 
     def _mean(self, gradients: Arrays) -> Arrays:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from .. import config, dispatch
-from ..autograd import functional as F  # noqa: N812 (its usual short name)
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError
@@ -158,9 +157,9 @@ def train_step(model: Any, how: Compiled, batch: Batch, tracker: Tracker,
         extra = penalty([p for p in parameters if p not in known])
     cost = cost_of(known) + (0.0 if extra is None else extra.item())
     tracker.update(batch, y_pred, mean_loss(losses, shares) + cost)
-    losses.backward(shares)
-    if extra is not None and extra.requires_grad:
-        extra.backward()
+    for part, gradient in ((losses, shares), (extra, None)):
+        if part is not None and part.requires_grad:
+            part.backward(gradient)
     how.optimizer.step(parameters, **({"regularize": True} if known else {}))
     how.optimizer.zero_grad(parameters)
 
