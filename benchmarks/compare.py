@@ -1,8 +1,9 @@
 """Whether minidl and PyTorch compute the same: loss and gradients, dropout off.
 
 In float64 they must agree nearly exactly, which shows that the networks are the same. In float32
-they must agree as well as PyTorch's two memory formats agree with one another: in deep networks a
-rounding error that moves an input of ReLU across 0 changes gradients by a per cent.
+they must agree as well as PyTorch's two memory formats agree with one another: a rounding error
+that moves an input of ReLU across 0, or makes a max pool choose another element of nearly the same
+value, changes gradients, by a thousandth in shallow networks and a per cent in deep ones.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 DOUBLE_LIMIT = 1e-6
-LOSS_LIMIT, GRADIENT_LIMIT, SPREAD_FACTOR = 1e-5, 1e-3, 5.0
+LOSS_LIMIT, GRADIENT_LIMIT, SPREAD_FACTOR = 1e-5, 5e-3, 5.0
 
 
 class Difference(NamedTuple):

@@ -324,7 +324,7 @@ def test_differences(tmp_path):
 
 
 @pytest.mark.parametrize(("double", "single", "itself", "good"), [
-    (1e-12, 9e-4, 0, True), (1e-5, 9e-4, 0, False), (1e-12, 2e-3, 0, False),
+    (1e-12, 4e-3, 0, True), (1e-5, 4e-3, 0, False), (1e-12, 6e-3, 0, False),
     (1e-12, 2e-2, 5e-3, True), (1e-12, 3e-2, 5e-3, False)])
 def test_nothing_is_timed_where_gradients_differ(double, single, itself, good):
     parts = [compare.Difference(0.0, g, g, "w") for g in (double, single, itself)]
