@@ -30,7 +30,7 @@ LEVELS = (("errors", "config", "spec", "random", "files"), ("backend",), ("ops",
 """Lowest first; a module imports from lower ones or from its own folder."""
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
-COMPILERS = tuple(f"backend/{n}.py" for n in ("board", "cpu", "simd", "threads"))
+COMPILERS = tuple(f"backend/{n}.py" for n in ("board", "cpu", "lean", "simd", "threads", "tiles"))
 ONLY_IN = {  # what may be imported where, inside functions too
     "numba": (*COMPILERS, "ops/*/cpu*.py", "data/kernels.py"),
     "llvmlite": COMPILERS,
@@ -158,7 +158,7 @@ FIXED = ("out", "saved", "work")
 def test_kernel_mirrors_its_op(op: Op, kernel: Kernel) -> None:
     """Inputs in op order; by keyword out, saved, work; then the attributes.
 
-    A kernel that also takes `relu` serves the op NAME_relu, too.
+    A kernel that also takes `relu` or `more` serves the op NAME_relu or NAME_add, too.
     """
     parameters = inspect.signature(kernel.function).parameters.values()
     by_place = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -170,7 +170,7 @@ def test_kernel_mirrors_its_op(op: Op, kernel: Kernel) -> None:
     else:
         assert by_place + any_number == list(op.inputs)
     assert tuple(by_name[:3]) == FIXED or (passed_on and not by_name)
-    assert passed_on or set(by_name[3:]) - {"relu"} == _attributes(op)
+    assert passed_on or set(by_name[3:]) - {"relu", "more"} == _attributes(op)
 
 
 def _attributes(op: Op) -> set[str]:
@@ -191,7 +191,7 @@ def test_rules_ask_for_what_there_is(op: Op) -> None:
     for needs in op.needs.values():
         case = next(c for c in cases(op, FLOATS[1:]))
         call: dispatch.Call = case.call(case.draw())
-        known = {"gy", "y", "index", "all_specs", "wanted", *op.inputs, *call.saved,
+        known = {"gy", "so_far", "y", "index", "all_specs", "wanted", *op.inputs, *call.saved,
                  *call.plan.attrs, *(f"{name}_spec" for name in op.inputs),
                  *(f"y{i}" for i in range(len(call.out)))}
         assert set(needs) <= known

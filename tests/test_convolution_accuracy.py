@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minidl import dispatch
-from minidl.backend import simd
+from minidl.backend import simd, tiles
 
 BOUNDS = {"winograd": 1e-5, "direct": 1e-6, "im2col": 1e-6}  # norm of the difference over norm
 SHAPES = ((2, 16, 256, 64, 3), (3, 14, 33, 47, 3), (2, 13, 96, 40, 5))  # N, H = W, C, K, window
@@ -49,6 +49,6 @@ def test_the_chosen_tile_wastes_least(columns: int, itemsize: int) -> None:
         width = vectors * simd.lanes(itemsize)
         return -(-columns // width) * width
 
-    rows, vectors = simd.tile_for(columns, itemsize)
-    assert (rows, vectors) in simd.TILES
-    assert padded(vectors) == min(padded(v) for _, v in simd.TILES)
+    rows, vectors = tiles.tile_for(columns, itemsize)
+    assert (rows, vectors) in tiles.TILES
+    assert padded(vectors) == min(padded(v) for _, v in tiles.TILES)

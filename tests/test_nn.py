@@ -325,8 +325,8 @@ def test_parameters_of_the_lecture_networks(make, parameters):
 
 def test_summary_of_a_module_written_by_hand():
     text = summary_text(Lecture(), (28, 28, 1))
-    rows = [line.split("  ") for line in text.splitlines()]
-    shapes = [[cell.strip() for cell in row if cell][2] for row in rows[4:-6]]
+    rows = [line.split("  ") for line in text.split("-\n")[2].splitlines()[:-1]]
+    shapes = [[cell.strip() for cell in row if cell][2] for row in rows]
     assert shapes[:4] == ["24 x 24 x 10", "12 x 12 x 10", "12 x 12 x 10", "8 x 8 x 20"]
     assert "Parameters: 21,840" in text
     assert f"Multiply-adds per sample: {24*24*250 + 8*8*20*250 + 320*50 + 500:,}" in text

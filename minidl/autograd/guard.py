@@ -32,7 +32,7 @@ class Storage:
         self.version = 0
         self.foreign = foreign
         self._leases: list[weakref.ref[np.ndarray]] = []
-        self._saves: set[weakref.ref[Saved]] = set()
+        self._saves: list[weakref.ref[Saved]] = []
 
     def __reduce__(self) -> tuple[type[Storage], tuple[()]]:
         return Storage, ()  # a copy in another process shares memory with nobody
@@ -40,11 +40,12 @@ class Storage:
     @property
     def exposed(self) -> bool:
         """Whether NumPy code may hold a view."""
-        return self.foreign or any(r() is not None for r in self._leases)
+        return self.foreign or (bool(self._leases) and any(r() is not None for r in self._leases))
 
     def expose(self, array: np.ndarray) -> np.ndarray:
         """Return a view of `array` for the user, and watch what is saved of this storage."""
-        for saved in [r() for r in tuple(self._saves)]:
+        saves, self._saves = self._saves, []
+        for saved in [r() for r in saves]:
             if saved is not None:
                 saved.take_fingerprint()
         if self.foreign or not array.size:
@@ -60,8 +61,10 @@ class Storage:
         """Take the fingerprint of what was saved, now or when a view is handed out."""
         if self.exposed:
             saved.take_fingerprint()
-        else:
-            self._saves.add(weakref.ref(saved, self._saves.discard))
+            return
+        if len(self._saves) % 64 == 63:  # a parameter is saved at every step: most have gone
+            self._saves = [r for r in self._saves if r() is not None]
+        self._saves.append(weakref.ref(saved))
 
 
 class Saved:

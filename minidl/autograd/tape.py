@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 Hook = Callable[[np.ndarray], "np.ndarray | None"]
+Pending = dict["Node", tuple[np.ndarray, bool]]  # gradients so far; whether ours alone
 _numbers = itertools.count()
 
 
@@ -52,36 +53,44 @@ class Node:
         self.place = place
         self.source: Tensor | None = None
 
-    def gradients(self, gy: np.ndarray) -> list[tuple[Node | Tensor, np.ndarray]]:
-        """Return the gradient of every input that needs one."""
+    def gradients(self, gy: np.ndarray, so_far: np.ndarray | None = None
+                  ) -> list[tuple[Node | Tensor, np.ndarray]]:
+        """Return the gradient of every input that needs one.
+
+        Args:
+            so_far: what is to be added to that of the input that `Op.accumulating` says.
+        """
         if self.released:
             raise AutogradError(self.place or self.op.name,
                                 "backward went through here before and freed what it had saved",
                                 "", "Use backward(retain_graph=True) the first time")
         _places.names.append(_joined(self.place, "backward of " + self.op.name))
         try:
+            given = {"gy": gy, "so_far": so_far}
             shared: dict[registry.Joint, tuple[np.ndarray, ...]] = {}
-            return [(parent, self._gradient(i, gy, shared)) for i, parent in self.parents.items()]
+            return [(parent, self._gradient(i, given, shared))
+                    for i, parent in self.parents.items()]
         finally:
             _places.names.pop()
 
-    def _gradient(self, index: int, gy: np.ndarray,
+    def _gradient(self, index: int, given: dict[str, np.ndarray | None],
                   shared: dict[registry.Joint, tuple[np.ndarray, ...]]) -> np.ndarray:
         """Return the gradient of one input; what a joint rule gives is kept in `shared`."""
         name = self.op.inputs[min(index, len(self.op.inputs) - 1)]
         rule = self.op.gradients[name]
         if not isinstance(rule, registry.Joint):
-            return self._follow(rule, name, index, gy)
+            return self._follow(rule, name, index, given)
         if rule not in shared:
-            shared[rule] = self._follow(rule.rule, name, index, gy)
+            shared[rule] = self._follow(rule.rule, name, index, given)
         return shared[rule][rule.names.index(name)]
 
-    def _follow(self, rule: Callable[..., Any], name: str, index: int, gy: np.ndarray) -> Any:
-        return rule(dispatch.run, *[self._value(n, index, gy) for n in self.op.needs[name]])
+    def _follow(self, rule: Callable[..., Any], name: str, index: int,
+                given: dict[str, np.ndarray | None]) -> Any:
+        return rule(dispatch.run, *[self._value(n, index, given) for n in self.op.needs[name]])
 
-    def _value(self, need: str, index: int, gy: np.ndarray) -> Any:
-        if need == "gy":
-            return gy
+    def _value(self, need: str, index: int, given: dict[str, np.ndarray | None]) -> Any:
+        if need in given:
+            return given[need]
         if need in self.saved:
             kept = self.saved[need]
             return None if kept is None else kept.get()
@@ -94,6 +103,12 @@ class Node:
         if need == "all_specs":
             return self.plan.specs
         return _spec(self.plan, need, index)
+
+    def accumulated(self) -> Node | None:
+        """Return the parent whose gradient a rule adds up, if that is its only use here."""
+        parent = self.parents.get(self.op.accumulating)
+        once = sum(p is parent for p in self.parents.values()) == 1
+        return parent if isinstance(parent, Node) and once else None
 
     def kept(self) -> list[np.ndarray]:
         """Return the arrays that are saved, which a rule may return as they are."""
@@ -210,26 +225,43 @@ def backward(root: Tensor, gy: np.ndarray, retain_graph: bool = False) -> None:
     if root.node is None:
         _accumulate(root, gy, gy)
         return
-    pending: dict[Node, tuple[np.ndarray, bool]] = {root.node: (gy, False)}
+    pending: Pending = {root.node: (gy, False)}
     heap = [(-root.node.number, root.node)]
     with config.no_grad(), dispatch.quiet():
         while heap:
-            _, node = heapq.heappop(heap)
-            gradient, _ = pending.pop(node)
-            for hook in node.hooks:
-                gradient = _hooked(hook, gradient)
-            parts = node.gradients(gradient)
-            for i, (parent, part) in enumerate(parts):
-                others = (gradient, *(p for j, (_, p) in enumerate(parts) if j != i))
-                if not isinstance(parent, Node):
-                    _accumulate(parent, part, *others)
-                elif parent in pending:
-                    pending[parent] = _add(*pending[parent], part, (*others, *node.kept()))
-                else:
-                    pending[parent] = (part, False)
-                    heapq.heappush(heap, (-parent.number, parent))
+            node = heapq.heappop(heap)[1]
+            _hand_on(node, pending, heap)
             if not retain_graph:
                 node.release()
+
+
+def _hand_on(node: Node, pending: Pending, heap: list[tuple[int, Node]]) -> None:
+    """Give the parents of a node their gradients.
+
+    This is a function so that no name holds on to a gradient when the next node is at work.
+    """
+    gradient, _ = pending.pop(node)
+    for hook in node.hooks:
+        gradient = _hooked(hook, gradient)
+    added = node.accumulated()
+    so_far = pending[added][0] if added is not None and added in pending else None
+    parts = node.gradients(gradient, so_far)
+    for i, (parent, part) in enumerate(parts):
+        if not isinstance(parent, Node):
+            _accumulate(parent, part, gradient, *_others(parts, i))
+        elif parent not in pending:
+            pending[parent] = (part, False)
+            heapq.heappush(heap, (-parent.number, parent))
+        elif parent is added:
+            pending[parent] = (part, True)
+        else:
+            others = (gradient, *_others(parts, i), *node.kept())
+            pending[parent] = _add(*pending[parent], part, others)
+
+
+def _others(parts: Sequence[tuple[Any, np.ndarray]], index: int) -> list[np.ndarray]:
+    """Return the gradients of all inputs but one."""
+    return [part for i, (_, part) in enumerate(parts) if i != index]
 
 
 def _add(total: np.ndarray, owned: bool, part: np.ndarray, others: Sequence[np.ndarray]

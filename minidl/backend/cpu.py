@@ -24,6 +24,7 @@ import threadpoolctl
 from numba.core.dispatcher import Dispatcher
 
 from .. import config
+from .lean import start_lean
 from .threads import Edges, Range, Team
 
 MOST_HELPERS = 64
@@ -156,6 +157,7 @@ def _edges(total: int, grain: int) -> Edges:
 
 
 _edges_of = lru_cache(1 << 12)(Edges.of)
+start_lean()
 _team = Team(kernel)
 
 

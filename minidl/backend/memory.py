@@ -8,8 +8,12 @@ regions (`space.py`), of which only what was used so far takes memory of the mac
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
+import mmap
+import os
+import sys
 import threading
 from bisect import bisect_right
 from collections import deque
@@ -24,10 +28,11 @@ from .space import Space
 
 SMALLEST = 1 << 14  # bytes; below this NumPy's own allocation is as fast
 ALIGNMENT = 64      # bytes; one cache line, one AVX-512 register
-REGION = 1 << 28    # bytes of address space that a pool asks for at least; unused ones cost nothing
+REGION = 1 << (28 if os.name == "nt" else 34)  # bytes of address space that a pool asks for
 
 
 _BYTE = np.dtype(np.uint8)
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 
 class _Block(np.ndarray):
@@ -124,12 +129,8 @@ class Pool:
             self._taken -= size
 
     def _grow(self, size: int) -> tuple[int, int]:
-        """Cut a part from a new region, as large as all others, so that there are only a few."""
-        most = max(size, REGION, sum(map(len, self._regions)))
-        try:
-            memory = _aligned(most)
-        except MemoryError:
-            memory = _aligned(size)
+        """Cut a part from a new region."""
+        memory = _region(size)
         start = ctypes.addressof(memory)
         at = bisect_right(self._starts, start)
         self._starts.insert(at, start)
@@ -141,10 +142,34 @@ class Pool:
         return part
 
 
-def _aligned(size: int) -> Any:
-    """Return fresh memory as a ctypes array: NumPy looks for the owner through arrays only."""
-    owner = np.empty(size + ALIGNMENT, np.uint8)
-    return (ctypes.c_ubyte * size).from_buffer(owner.data, -owner.ctypes.data % ALIGNMENT)
+def _region(least: int) -> Any:
+    """Return a region of at least so many bytes, a large one if there is so much address space."""
+    size = max(least, REGION)
+    while size > least:
+        try:
+            return _memory(size)
+        except (OSError, MemoryError):
+            size = max(size // 4, least)
+    try:
+        return _memory(least)
+    except OSError as error:
+        raise MemoryError(least) from error
+
+
+def _memory(size: int) -> Any:
+    """Return fresh memory as a ctypes array: NumPy looks for the owner through arrays only.
+
+    Raises:
+        OSError, MemoryError: there is not so much.
+    """
+    if os.name == "nt":
+        owner = np.empty(size + ALIGNMENT, np.uint8)
+        return (ctypes.c_ubyte * size).from_buffer(owner.data, -owner.ctypes.data % ALIGNMENT)
+    region = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system without them
+            region.madvise(mmap.MADV_HUGEPAGE)  # a page fault for 2 MiB, not for 4 KiB
+    return (ctypes.c_ubyte * size).from_buffer(region)
 
 
 pool = Pool()

@@ -219,16 +219,20 @@ class Module(Holder, Trainable):
         return output_shape(self, input_shape, dtype)
 
     def summary(self, input_shape: Any = None, expand_nested: bool = False,
-                print_fn: Callable[[str], Any] | None = None) -> None:
+                print_fn: Callable[[str], Any] | None = None, batch_size: int = 32) -> None:
         """Print layers, output shapes, parameters, multiply-adds and memory.
+
+        The peak memory is that of arrays in a step of `fit`, found by a rehearsal without values:
+        with the loss and the optimizer that `compile` has set.
 
         Args:
             input_shape: without the batch; needed where the model has seen no input yet.
             expand_nested: list the layers of nested models, too.
             print_fn: takes the text instead of the screen.
+            batch_size: samples in the step whose memory is predicted.
         """
         from .summary import summarize
-        summarize(self, input_shape, expand_nested).show(print_fn)
+        summarize(self, input_shape, expand_nested, batch_size).show(print_fn)
 
     def __getattr__(self, name: str) -> Any:
         hint = "" if self.built or name.startswith("_") else "; weights are made on the first call"

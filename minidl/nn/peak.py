@@ -53,6 +53,26 @@ class Peak:
         """All of it."""
         return self.weights + self.state + self.data + self.step
 
+    def lines(self) -> list[tuple[str, str]]:
+        """Return labels and texts, the total first."""
+        parts = {"weights": self.weights, "optimizer": self.state, "inputs and labels": self.data,
+                 "results, gradients, workspace": self.step}
+        return [(f"Peak memory of a training step, batch {self.samples}", size_text(self.total)),
+                *((f"  {label}", size_text(size)) for label, size in parts.items())]
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes with a unit.
+
+    >>> size_text(2048), size_text(12)
+    ('2.0 KiB', '12 B')
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
 
 def peak_of(model: Module, inputs: Any, samples: int = 32) -> Peak | None:
     """Return the memory of a training step with the loss and the optimizer of `compile`.
@@ -63,12 +83,15 @@ def peak_of(model: Module, inputs: Any, samples: int = 32) -> Peak | None:
         inputs: a tensor or a list of tensors like those of the model, of any batch.
 
     Returns:
-        None for a model that cannot be trained so, or where even the address space is too small.
+        None for a model that has nothing to train or cannot be trained so, or where even the
+        address space is too small.
     """
     x = map_tree(lambda t: np.zeros((samples, *t.shape[1:]), t.dtype), inputs)
     loss = _AnyLabels(model._compiled.loss if model._compiled else None)
     how = Compiled(_Nothing(), loss, [])
     parameters = model.parameters()
+    if not any(p.trainable for p in parameters):
+        return None
     try:
         with (shapes_only(model, True), config.enable_grad(), _gradients_aside(parameters),
               rehearsal() as pool):
@@ -109,10 +132,8 @@ class _AnyLabels(Loss):
                     return losses
             except (MinidlError, ValueError, TypeError, IndexError):
                 continue
-        total = F.mean(parts[0])
-        for part in parts[1:]:
-            total = total + F.mean(part)
-        return total
+        means = [F.mean(part, axis=tuple(range(1, part.ndim))) for part in parts]
+        return sum(means[1:], start=means[0])
 
 
 def _state(model: Module, parameters: Sequence[Parameter]) -> int:

@@ -20,6 +20,7 @@ from .graph import LENGTHS
 from .holder import shapes_only
 from .model import Model
 from .module import Module, stand_in
+from .peak import Peak, peak_of, size_text
 from .shapes import map_shapes
 from .tree import leaves, map_tree
 
@@ -58,27 +59,19 @@ def _shape_text(shape: Any) -> str:
     return " x ".join(map(str, shape)) or "1"
 
 
-def size_text(size: float) -> str:
-    """Return a number of bytes with a unit.
-
-    >>> size_text(2048), size_text(12)
-    ('2.0 KiB', '12 B')
-    """
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
-
-
 @dataclass
 class Summary:
-    """The rows and totals; `str` gives the text."""
+    """The rows and totals; `str` gives the text.
+
+    Attributes:
+        peak: memory of a training step, None where the model cannot be trained by `fit`.
+    """
 
     title: str
     rows: list[Row] = field(default_factory=list)
     trainable: int = 0
     frozen: int = 0
+    peak: Peak | None = None
 
     @property
     def totals(self) -> list[tuple[str, str]]:
@@ -86,7 +79,8 @@ class Summary:
         return [("Parameters", f"{self.trainable + self.frozen:,}"),
                 ("  trainable", f"{self.trainable:,}"), ("  not trainable", f"{self.frozen:,}"),
                 ("Multiply-adds per sample", f"{sum(r.multiply_adds for r in self.rows):,}"),
-                ("Saved for backward per sample", size_text(sum(r.saved for r in self.rows)))]
+                ("Saved for backward per sample", size_text(sum(r.saved for r in self.rows))),
+                *(self.peak.lines() if self.peak else ())]
 
     def __str__(self) -> str:
         cells = [COLUMNS, *(row.cells() for row in self.rows)]
@@ -179,7 +173,8 @@ def _row_modules(model: Module, expand_nested: bool) -> dict[str, Module]:
     return model.named_children()
 
 
-def summarize(model: Module, input_shape: Any = None, expand_nested: bool = False) -> Summary:
+def summarize(model: Module, input_shape: Any = None, expand_nested: bool = False,
+              batch_size: int = 32) -> Summary:
     """Return the rows and totals of a model; see `Module.summary`."""
     inputs = _stand_ins(model, input_shape)
     if not model.built:
@@ -192,7 +187,8 @@ def summarize(model: Module, input_shape: Any = None, expand_nested: bool = Fals
     trainable = sum(p.size for p in model.trainable_parameters())
     rows = [row for row in watch.rows if row.kind]
     title = f"{type(model).__name__}: {model.name}" if model.name else type(model).__name__
-    return Summary(title, rows, trainable, model.count_parameters() - trainable)
+    peak = peak_of(model, inputs[0], batch_size) if len(inputs) == 1 else None
+    return Summary(title, rows, trainable, model.count_parameters() - trainable, peak)
 
 
 def _stand_ins(model: Module, input_shape: Any) -> list[Any]:

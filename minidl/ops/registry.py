@@ -139,6 +139,8 @@ class Op:
             saved arrays, attributes, `NAME_spec` for the shape of an input, and, where the inputs
             are variadic, `index` for the position and `all_specs`. `gy` belongs to the first
             output; other outputs count as constants. Inputs may share a rule (see `jointly`).
+            A rule that asks for `so_far` gets the gradient that its input (of a shared rule, the
+            first) has from other uses, or None, and returns the sum.
         kernels: the variants, best first.
         strided: kernels take arrays of any strides, so nothing needs packing.
         view: instead of a kernel, `view(*arrays, **attrs)` returns an array that may share memory.
@@ -181,8 +183,19 @@ class Op:
 
     def gradient(self, index: int) -> str | None:
         """Return the name of the input at `index` if it has a gradient rule."""
-        name = self.inputs[min(index, len(self.inputs) - 1)]
-        return name if name in self.gradients else None
+        names = self._differentiable
+        return names[index] if index < len(names) else names[-1]
+
+    @cached_property
+    def accumulating(self) -> int:
+        """Position of the input whose gradient rule adds `so_far`, -1 where none does."""
+        names = [rule.names[0] if isinstance(rule, Joint) else name
+                 for name, rule in self.gradients.items() if "so_far" in self.needs[name]]
+        return self.inputs.index(names[0]) if names else -1
+
+    @cached_property
+    def _differentiable(self) -> tuple[str | None, ...]:
+        return tuple(name if name in self.gradients else None for name in self.inputs)
 
     def kernel(self, device: str, specs: Sequence[Spec | None], attrs: Mapping[str, Any],
                algorithm: str | None = None) -> Kernel:

@@ -18,6 +18,7 @@ from ...spec import Shape, Spec
 from ..reduce.layout import fold_of, rows_of_part
 
 FLOAT64 = np.dtype("float64")
+SPAN = 32  # rows that are summed in the type of x; such sums are added up in float64
 
 
 class Layout(NamedTuple):
@@ -61,9 +62,10 @@ class Layout(NamedTuple):
         """Return the spec of `count` short sums per thread and column."""
         return Spec((config.num_threads(), count, self.width), dtype)
 
-    def moments(self) -> Spec:
-        """Return the spec of two sums per sample and channel."""
-        return Spec((self.samples, 2, self.channels), FLOAT64)
+    def added(self) -> dict[str, Spec]:
+        """Return the specs of two sums per part, per column and per channel."""
+        return {"sums": self.sums(), "total": Spec((self.samples, 2, self.width), FLOAT64),
+                "moments": Spec((self.samples, 2, self.channels), FLOAT64)}
 
 
 def layout(shape: Shape, groups: int | None = None) -> Layout:
@@ -79,8 +81,9 @@ def layout(shape: Shape, groups: int | None = None) -> Layout:
 
 
 def _forward(x: Spec, plan: Layout) -> dict[str, Spec]:
-    return {"sums": plan.sums(), "lanes": plan.lanes(3, x.dtype), "moments": plan.moments(),
-            "terms": plan.terms(3, x.dtype)}
+    return {**plan.added(), "lanes": plan.lanes(2, x.dtype), "terms": plan.terms(3, x.dtype),
+            "near": Spec((plan.samples, plan.width), x.dtype),
+            "large": Spec((plan.samples, plan.channels), x.dtype)}
 
 
 def batch_norm_workspace(x: Spec, gamma: Spec | None, beta: Spec | None, epsilon: float
@@ -102,8 +105,8 @@ def inference_workspace(x: Spec, mean: Spec, var: Spec, gamma: Spec | None, beta
 
 
 def _backward(gy: Spec, plan: Layout) -> dict[str, Spec]:
-    return {"sums": plan.sums(), "lanes": plan.lanes(2, gy.dtype),
-            "terms": plan.terms(5, gy.dtype), "totals": Spec((2, plan.channels), FLOAT64)}
+    return {**plan.added(), "lanes": plan.lanes(2, gy.dtype), "terms": plan.terms(5, gy.dtype),
+            "totals": Spec((2, plan.channels), FLOAT64)}
 
 
 def batch_gradient_workspace(gy: Spec, *_: Spec | None, input_gradient: bool) -> dict[str, Spec]:

@@ -116,8 +116,8 @@ def _reference_group(x: Array, gamma: Array | None, beta: Array | None, groups: 
 
 
 def _reference_gradient(gy: Array, x: Array, gamma: Array | None, mean: Array, inv_std: Array,
-                        lost: Array | None, input_gradient: bool, groups: int | None = None
-                        ) -> tuple[Array, ...]:
+                        lost: Array | None, so_far: Array | None = None, *, input_gradient: bool,
+                        groups: int | None = None) -> tuple[Array, ...]:
     """Return the gradients; x is one sample and every channel a group where groups is None."""
     shape = (1 if groups is None else x.shape[0], -1, x.shape[-1])
     g, v, scaled = (_grouped(a.reshape(shape), groups or x.shape[-1])
@@ -129,7 +129,8 @@ def _reference_gradient(gy: Array, x: Array, gamma: Array | None, mean: Array, i
         return sums
     average = partial(np.mean, axis=(1, 3), keepdims=True)
     gx = (scaled - average(scaled) - z * average(scaled * z)) * inverse
-    return (gx.reshape(x.shape), *sums)
+    gx = gx.reshape(x.shape)
+    return (gx if so_far is None else gx + so_far, *sums)
 
 
 # ---- gradients -----------------------------------------------------------------------------
@@ -143,8 +144,10 @@ def gradients_of(run: Callable, name: str, arrays: tuple[Array | None, ...],
 
 
 def _batch_rule(run: Callable, gy: Array, x: Array, gamma: Array | None, y1: Array,
-                inv_std: Array, lost: Array, wanted: tuple[str, ...]) -> tuple[Array | None, ...]:
-    return gradients_of(run, "batch_norm_gradient", (gy, x, gamma, y1, inv_std, lost), wanted)
+                inv_std: Array, lost: Array, so_far: Array | None, wanted: tuple[str, ...]
+                ) -> tuple[Array | None, ...]:
+    return gradients_of(run, "batch_norm_gradient", (gy, x, gamma, y1, inv_std, lost, so_far),
+                        wanted)
 
 
 def _group_rule(run: Callable, gy: Array, x: Array, gamma: Array | None, mean: Array,
@@ -160,7 +163,8 @@ def _inference_rule(run: Callable, gy: Array, gamma: Array | None, inv_std: Arra
 
 def _parameter_rule(run: Callable, gy: Array, x: Array, mean: Array, inv_std: Array
                     ) -> tuple[Array, ...]:
-    return run("batch_norm_gradient", gy, x, None, mean, inv_std, None, input_gradient=False)
+    return run("batch_norm_gradient", gy, x, None, mean, inv_std, None, None,
+               input_gradient=False)
 
 
 # ---- the ops -------------------------------------------------------------------------------
@@ -198,18 +202,20 @@ define("batch_norm", inputs=("x", "gamma", "beta"), optional=("gamma", "beta"), 
                 Sample((lambda rng: rng.standard_normal((40, 60, 3)) + 5, (3,), (3,))),
                 Sample(((150, 520), (520,), (520,)))),
        bad_calls=(*_bad_calls(), BadCall(((0, 4), None, None), {}, "nothing to take a mean of")))
-define("batch_norm_gradient", inputs=("gy", "x", "gamma", "mean", "inv_std", "lost"),
-       optional=("gamma", "lost"),
-       infer=lambda gy, x, gamma, mean, inv_std, lost, input_gradient: Inferred(
+define("batch_norm_gradient", inputs=("gy", "x", "gamma", "mean", "inv_std", "lost", "so_far"),
+       optional=("gamma", "lost", "so_far"),
+       infer=lambda gy, x, gamma, mean, inv_std, lost, so_far, input_gradient: Inferred(
            (*((x,) if input_gradient else ()), mean, mean),
            attrs={"input_gradient": input_gradient}),
-       reference=_reference_gradient, doc="gx, ggamma and gbeta of batch_norm, from shared sums",
+       reference=_reference_gradient,
+       doc="gx, plus so_far if there is one, ggamma and gbeta of batch_norm, from shared sums",
        kernels=_kernels("batch_norm_gradient", layout.batch_gradient_workspace),
        flops=lambda gy, *_, input_gradient: (9 if input_gradient else 4) * gy.size,
-       samples=(Sample(((2, 3, 4), (2, 3, 4), (4,), (4,), _positive, (4,)),
+       samples=(Sample(((2, 3, 4), (2, 3, 4), (4,), (4,), _positive, (4,), None),
                        {"input_gradient": True}),
-                Sample(((64, 4), (64, 4), None, (4,), _positive, None), {"input_gradient": True}),
-                Sample(((2, 3, 4), (2, 3, 4), None, (4,), _positive, None),
+                Sample(((64, 4), (64, 4), None, (4,), _positive, None, (64, 4)),
+                       {"input_gradient": True}),
+                Sample(((2, 3, 4), (2, 3, 4), None, (4,), _positive, None, None),
                        {"input_gradient": False})))
 define("batch_norm_inference", inputs=("x", "mean", "var", "gamma", "beta"),
        optional=("gamma", "beta"), infer=infer_inference, reference=_reference_inference,

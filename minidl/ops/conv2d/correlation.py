@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,7 +60,25 @@ class Axis:
         return self.first >= 0 and self.first + self.length(self.count) <= self.size
 
 
-@dataclass(frozen=True)
+class Tables(NamedTuple):
+    """What kernels get, all of it int64.
+
+    Attributes:
+        pixels: where the windows of a block's pixels begin.
+        places: where the results of a block's pixels go.
+        runs, heights, run: see `Correlation`.
+        numbers: see `Correlation.numbers`.
+    """
+
+    pixels: np.ndarray
+    places: np.ndarray
+    runs: np.ndarray
+    heights: np.ndarray
+    run: int
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)  # one object for equal arguments: see `forward`, `backward`
 class Correlation:
     """One correlation of images (N, rows, columns, channels) and its tables.
 
@@ -109,7 +128,7 @@ class Correlation:
             rows -= 1
         return 1, rows
 
-    @property
+    @cached_property
     def blocks(self) -> int:
         """Number of blocks."""
         images, rows = self.block
@@ -163,16 +182,23 @@ class Correlation:
         each = len(self.runs) // len(self.rows.taps)
         return np.repeat(np.array(self.rows.taps, np.int64), each)
 
-    def pixels(self, multiple: int) -> np.ndarray:
-        """Return where the windows of a block's pixels begin, padded to a multiple."""
-        return _padded(self._table(self.image, self.rows.step * self.line,
-                                   self.columns.step * self.channels), multiple)
+    def tables(self, multiple: int) -> Tables:
+        """Return the tables; those of pixels are padded to a multiple."""
+        known = self._tables.get(multiple)
+        if known is None:
+            k = self.filters
+            pixels = self._table(self.image, self.rows.step * self.line,
+                                 self.columns.step * self.channels)
+            places = self._table(self.height * self.width * k, self.rows.spread * self.width * k,
+                                 self.columns.spread * k)
+            known = self._tables[multiple] = Tables(
+                _padded(pixels, multiple), _padded(places, multiple), self.runs, self.heights,
+                self.run, self.numbers)
+        return known
 
-    def places(self, multiple: int) -> np.ndarray:
-        """Return where the results of a block's pixels go, padded to a multiple."""
-        k = self.filters
-        return _padded(self._table(self.height * self.width * k, self.rows.spread * self.width * k,
-                                   self.columns.spread * k), multiple)
+    @cached_property
+    def _tables(self) -> dict[int, Tables]:
+        return {}
 
     def _table(self, image: int, row: int, column: int) -> np.ndarray:
         images, rows = self.block

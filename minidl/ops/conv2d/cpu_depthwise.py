@@ -36,8 +36,8 @@ from ...backend.simd import (
     prefetch,
     spread,
     store_up_to,
-    take,
 )
+from ...backend.tiles import take
 from ...spec import Pads, Shape, Spec
 from . import correlation
 from .correlation import Axis, Correlation

@@ -22,16 +22,8 @@ from typing import Any
 import numpy as np
 
 from ...backend.cpu import inline, kernel, run_ranges
-from ...backend.simd import (
-    lanes,
-    lanes_of,
-    load,
-    load_up_to,
-    multiply_add,
-    spread,
-    store,
-    take,
-)
+from ...backend.simd import lanes, lanes_of, load, load_up_to, multiply_add, spread, store
+from ...backend.tiles import take
 from ...spec import Pads, Shape, Spec
 from . import correlation
 from .correlation import Correlation

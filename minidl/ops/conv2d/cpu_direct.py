@@ -6,32 +6,31 @@ every pixel and the next row of a panel of weights (`panels.py`):
 
     for panel of filters, for ROWS pixels:              the panel stays in the cache
         tile[r, v] += in[pixels[r] + runs[run] + k] * packed[panel][run, k, v]
-        out[places[r] + panel] = max(tile + bias, floor)
+        out[places[r] + panel] = max(tile + bias, floor) + more
 
 `correlation.py` says where pixels and runs are, so the same kernel serves every stride, dilation
 and phase of an input gradient, and no window is ever copied. Input that reaches over the border is
 copied, with its zeros, into a slab of a few rows that stays in the second-level cache.
 
-Weight gradient: in `cpu_direct_weights.py`. Tile shapes: `backend/simd.py`.
+Weight gradient: in `cpu_direct_weights.py`. Tile shapes: `backend/tiles.py`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from ... import config
 from ...backend.cpu import Range, inline, kernel, ranges, run_slots
-from ...backend.simd import (
+from ...backend.simd import lanes, load, prefetch, store
+from ...backend.tiles import (
     add_products,
     add_row,
-    lanes,
-    load,
-    prefetch,
-    store,
+    add_tile,
     store_tile,
     take,
     tile_for,
@@ -45,6 +44,7 @@ from .panels import pack, packed_shape
 AHEAD = 96         # pixels by which input that is read once, in order, is asked for early
 LEAST_RANGES = 16  # so that threads share the blocks evenly
 NO_FLOOR = -np.inf
+INDEX = np.dtype("int64")
 
 
 @inline
@@ -96,20 +96,46 @@ def _runs_inside(heights, top, bottom, height):
     return first, last
 
 
+@inline
+def _fill_tail(tail, table, first, last):
+    """Copy entries of a table from `first` on; past `last` that one again."""
+    for i in range(len(tail)):
+        tail[i] = table[min(first + i, last)]
+
+
+@inline
+def _store_part(spare, width, columns, out, more, places, pixel, pixels, base, lane_count, adds):
+    """Write some columns of some rows of a tile that lies in `spare`."""
+    whole = columns // lane_count * lane_count
+    for i in range(pixels):
+        place = base + places[pixel + i]
+        for v in range(0, whole, lane_count):
+            value = load(spare, i * width + v)
+            store(out, place + v, value + load(more, place + v) if adds else value)
+        for v in range(whole, columns):  # few: faster than a masked store
+            at = np.uint64(place + v)
+            value = spare[np.uint64(i * width + v)]
+            out[at] = value + more[at] if adds else value
+
+
 @cache
-def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
-    """Return the kernel for tiles of so many rows and vectors, `width` columns in all."""
+def _correlate_kernel(rows: int, vectors: int, width: int, adds: bool) -> Any:
+    """Return the kernel for tiles of so many rows and vectors, `width` columns in all.
+
+    Args:
+        adds: whether it adds `more`; asked here, because a question per tile takes longer.
+    """
     count, lane_count = rows * vectors, width // vectors
 
     @kernel
-    def correlate(start, stop, slot, x, slabs, packed, bias, out, spares, pixels, places, runs,
-                  heights, run, flat, numbers, finish, ahead, floor):
-        """Compute blocks [start, stop); a row of `spares` holds one tile.
+    def correlate(start, stop, slot, x, slabs, packed, bias, more, out, spares, tails, pixels,
+                  places, runs, heights, run, numbers, flat, finish, ahead, floor):
+        """Compute blocks [start, stop); a row of `spares` holds one tile, one of `tails` its rows.
 
-        `heights` has the row offset of each run. `finish` asks for bias and floor, `ahead` is how
-        far input is fetched early, 0 for not.
+        `heights` has the row offset of each run. `finish` asks for bias and floor; `ahead`
+        is how far input is fetched early, 0 for not.
         """
-        slab, spare = slabs[slot], spares[slot]
+        slab, spare, tail = slabs[slot], spares[slot], tails[slot]
         columns = numbers[5]
         block_images, block_rows = numbers[6], numbers[7]
         image_step, padded, groups = numbers[12], numbers[13], numbers[14]
@@ -134,13 +160,17 @@ def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
                          + numbers[10] * numbers[3])
             for part in range(groups * panels):
                 group, panel = part // panels, part % panels
-                first = group * filters + panel * width
+                first = out_base + group * filters + panel * width
                 there = min(width, filters - panel * width)
                 for pixel in range(0, total, rows):
-                    windows = take(pixels, pixel, rows)
+                    begins, begin = pixels, pixel
+                    if pixel + rows > total:
+                        _fill_tail(tail, pixels, pixel, total - 1)
+                        begins, begin = tail, 0
+                    windows = take(begins, begin, rows)
                     if ahead > 0 and part == 0:
-                        for more in range(0, rows * run, lane_count):
-                            prefetch(source, base + windows[0] + ahead + more)
+                        for near in range(0, rows * run, lane_count):
+                            prefetch(source, base + windows[0] + ahead + near)
                     first_run, last_run = 0, len(runs)
                     last = pixel % image_pixels + rows - 1
                     if padded and last < image_pixels:  # a tile of one image
@@ -157,17 +187,15 @@ def _correlate_kernel(rows: int, vectors: int, width: int) -> Any:
                             at += width
                     if finish:
                         tile = add_row(tile, bias, part * width, floor, vectors)
-                    if there == width and pixel + rows <= total:
-                        store_tile(tile, out, take(places, pixel, rows), out_base + first, vectors)
+                    if there < width or pixel + rows > total:
+                        store_tile(tile, spare, take(flat, 0, rows), 0, vectors)
+                        _store_part(spare, width, there, out, more, places, pixel,
+                                    min(rows, total - pixel), first, lane_count, adds)
                         continue
-                    store_tile(tile, spare, take(flat, 0, rows), 0, vectors)
-                    for i in range(min(rows, total - pixel)):
-                        place = out_base + places[pixel + i] + first
-                        whole = there // lane_count * lane_count
-                        for v in range(0, whole, lane_count):
-                            store(out, place + v, load(spare, i * width + v))
-                        for v in range(whole, there):  # few: faster than a masked store
-                            out[np.uint64(place + v)] = spare[np.uint64(i * width + v)]
+                    spots = take(places, pixel, rows)
+                    if adds:
+                        tile = add_tile(tile, more, spots, first, vectors)
+                    store_tile(tile, out, spots, first, vectors)
 
     return correlate
 
@@ -182,10 +210,11 @@ def correlation_workspace(parts: tuple[Correlation, ...], dtype: np.dtype) -> Ma
     rows, vectors = _tile(parts[0], dtype)
     width, threads = vectors * lanes(dtype.itemsize), config.num_threads()
     packed = [packed_shape(c, width) for c in parts]
-    return {"packed": Spec((max(int(np.prod(s)) for s in packed),), dtype),
+    return {"packed": Spec((max(map(math.prod, packed)),), dtype),
             "bias": Spec((packed[0][0] * packed[0][1] * width,), dtype),
             "slab": Spec((threads, max(c.slab for c in parts)), dtype),
-            "spare": Spec((threads, rows * width), dtype)}
+            "spare": Spec((threads, rows * width), dtype),
+            "tail": Spec((threads, rows), INDEX)}
 
 
 def _tile(c: Correlation, dtype: np.dtype) -> tuple[int, int]:
@@ -194,29 +223,32 @@ def _tile(c: Correlation, dtype: np.dtype) -> tuple[int, int]:
 
 def run_correlation(c: Correlation, x: np.ndarray, w: np.ndarray, b: np.ndarray | None,
                     out: np.ndarray, work: Mapping[str, np.ndarray], turned: bool,
-                    relu: bool = False) -> None:
+                    relu: bool = False, more: np.ndarray | None = None) -> None:
     """Write a correlation of x into out.
 
     Args:
         w: weights of the convolution.
         turned: whether this is part of an input gradient.
         relu: whether to write max(y, 0).
+        more: what is added to it, an array like `out`.
     """
     rows, vectors = _tile(c, x.dtype)
     width = vectors * lanes(x.itemsize)
     shape = packed_shape(c, width)
-    packed = work["packed"][:int(np.prod(shape))]
+    packed = work["packed"][:math.prod(shape)]
     pack(w, packed.reshape(shape), c, width, turned)
-    _pack_bias(work["bias"], b, shape, c.filters // c.groups)
-    tables = (c.pixels(rows), c.places(rows), c.runs, c.heights, c.run, _flat(rows, width),
-              c.numbers)
+    if b is not None or relu:
+        _pack_bias(work["bias"], b, shape, c.filters // c.groups)
     floor = x.dtype.type(0 if relu else NO_FLOOR)
     finish, ahead = relu or b is not None, AHEAD * c.channels if c.taps == 1 else 0
-    run_slots(_correlate_kernel(rows, vectors, width), _parts(c), x.reshape(-1), work["slab"],
-              packed, work["bias"], out.reshape(-1), work["spare"], *tables, finish, ahead, floor)
+    flat = out.reshape(-1)
+    run_slots(_correlate_kernel(rows, vectors, width, more is not None), _parts(c),
+              x.reshape(-1), work["slab"], packed, work["bias"],
+              flat if more is None else more.reshape(-1), flat, work["spare"], work["tail"],
+              *c.tables(rows), _flat(rows, width), finish, ahead, floor)
 
 
-@cache
+@lru_cache(1 << 10)
 def _parts(c: Correlation) -> tuple[Range, ...]:
     return tuple(ranges(c.blocks, max(1, c.blocks // LEAST_RANGES)))
 
@@ -252,10 +284,10 @@ def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: P
 
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
            work: dict, stride: Shape, padding: Pads, dilation: Shape, groups: int,
-           relu: bool = False) -> None:
-    """Write the convolution of x with w, plus b; negative results as 0 where `relu`."""
+           relu: bool = False, more: np.ndarray | None = None) -> None:
+    """Write the convolution of x with w, plus b; negative results as 0 where `relu`; plus more."""
     c = correlation.forward(x.shape, w.shape[:2], out.shape, stride, padding, dilation, groups)
-    run_correlation(c, x, w, b, out, work, turned=False, relu=relu)
+    run_correlation(c, x, w, b, out, work, turned=False, relu=relu, more=more)
 
 
 def conv2d_input_gradient_accepts(gy: Spec, w: Spec, **attrs: Any) -> bool:
@@ -273,11 +305,11 @@ def conv2d_input_gradient_workspace(gy: Spec, w: Spec, size: Shape, stride: Shap
 
 def conv2d_input_gradient(gy: np.ndarray, w: np.ndarray, *, out: np.ndarray, saved: dict,
                           work: dict, size: Shape, stride: Shape, padding: Pads, dilation: Shape,
-                          groups: int) -> None:
-    """Write gx, the correlation of gy with the turned kernel, phase by phase of the stride."""
+                          groups: int, more: np.ndarray | None = None) -> None:
+    """Write gx, the correlation of gy with the turned kernel, phase by phase; plus more."""
     parts = correlation.backward(gy.shape, w.shape[:2], out.shape, stride, padding, dilation,
                                  groups)
-    if sum(c.outputs for c in parts) < out.size:
-        out.fill(0)  # inputs that no window reaches
+    if sum(c.outputs for c in parts) < out.size:  # there are inputs that no window reaches
+        out[...] = 0 if more is None else more
     for c in parts:
-        run_correlation(c, gy, w, None, out, work, turned=True)
+        run_correlation(c, gy, w, None, out, work, turned=True, more=more)

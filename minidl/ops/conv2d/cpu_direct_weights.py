@@ -15,24 +15,15 @@ these are added up in order at the end, so the result does not depend on the thr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from ... import config
-from ...backend.cpu import kernel, ranges, run_ranges, run_slots
-from ...backend.simd import (
-    add_products,
-    add_tile,
-    lanes,
-    load_up_to,
-    store,
-    store_tile,
-    take,
-    tile_for,
-    zeros,
-)
+from ...backend.cpu import Range, kernel, ranges, run_ranges, run_slots
+from ...backend.simd import lanes, load_up_to, store
+from ...backend.tiles import add_products, add_tile, store_tile, take, tile_for, zeros
 from ...spec import Pads, Shape, Spec
 from . import correlation
 from .correlation import Correlation
@@ -141,7 +132,7 @@ def conv2d_weight_gradient_workspace(x: Spec, gy: Spec, window: Shape, stride: S
     width, threads = vectors * lanes(x.dtype.itemsize), config.num_threads()
     parts = _parts(c, int(np.prod(shape)) * x.dtype.itemsize)
     return {"slab": Spec((threads, c.slab), x.dtype),
-            "panel": Spec((threads, len(c.pixels(rows)) * width), x.dtype),
+            "panel": Spec((threads, len(c.tables(rows).pixels) * width), x.dtype),
             "partial": Spec((len(parts), *shape), x.dtype)}
 
 
@@ -151,13 +142,25 @@ def conv2d_weight_gradient(x: np.ndarray, gy: np.ndarray, *, out: np.ndarray, sa
     """Write gw: sums over a few ranges of blocks, which are then added in order."""
     c = correlation.forward(x.shape, window, gy.shape, stride, padding, dilation, groups)
     rows, vectors, shape = _shapes(c, x.dtype)
-    run, partial = c.run, work["partial"]
-    lefts = np.minimum(np.arange(-(-run // rows) * rows, dtype=np.int64), run - 1)
-    tables = (c.pixels(rows), c.runs, run, lefts, lefts * shape[2], c.numbers)
-    table = np.array(_parts(c, partial[0].nbytes), np.int64)
-    count = len(table)
-    run_slots(_weights_kernel(rows, vectors, vectors * lanes(x.itemsize)),
-              tuple(ranges(count, 1)), table, x.reshape(-1), work["slab"], gy.reshape(-1),
-              work["panel"], partial.reshape(count, -1), *tables)
+    partial, tables = work["partial"], c.tables(rows)
+    parts, lefts, tops = _tables(c, rows, shape[2], partial[0].nbytes)
+    count = len(parts)
+    run_slots(_weights_kernel(rows, vectors, vectors * lanes(x.itemsize)), _each(count), parts,
+              x.reshape(-1), work["slab"], gy.reshape(-1), work["panel"],
+              partial.reshape(count, -1), tables.pixels, tables.runs, tables.run, lefts, tops,
+              tables.numbers)
     run_ranges(_add_up, shape[1], max(1, (1 << 15) // (count * shape[2] * groups)),
                partial.reshape(-1), out.reshape(-1), count, groups, c.filters // groups, shape[2])
+
+
+@lru_cache(1 << 10)
+def _tables(c: Correlation, rows: int, padded: int, size: int
+            ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the parts, and where the rows of tiles begin in a run and in a partial gradient."""
+    lefts = np.minimum(np.arange(-(-c.run // rows) * rows, dtype=np.int64), c.run - 1)
+    return np.array(_parts(c, size), np.int64), lefts, lefts * padded
+
+
+@cache
+def _each(count: int) -> tuple[Range, ...]:
+    return tuple(ranges(count, 1))

@@ -7,13 +7,13 @@ the second-level cache:
     V[p][tile, channel] = B d B'                       36 numbers p per tile and channel
     for panel of filters:
         M[p][tile, filter] = V[p] U[p][panel]          36 products, in register tiles
-        out = max(A M A' + bias, floor)
+        out = max(A M A' + bias, floor) + more
 
 U = G w G' is made once per call. Nothing is padded in memory: inputs outside are read as zeros.
 3x3 windows take a quarter of the multiplications of the direct form, 5x5 ones 36 percent.
 
 The transforms are in `winograd.py`, the weight gradient in `cpu_winograd_weights.py`, the tiles'
-shapes in `backend/simd.py`.
+shapes in `backend/tiles.py`.
 """
 
 from __future__ import annotations
@@ -26,17 +26,8 @@ import numpy as np
 
 from ... import config
 from ...backend.cpu import Range, inline, kernel, ranges, run_slots
-from ...backend.simd import (
-    add_products,
-    lanes,
-    load,
-    maximum,
-    spread,
-    store_tile,
-    store_up_to,
-    take,
-    zeros,
-)
+from ...backend.simd import lanes, load, load_up_to, maximum, spread, store_up_to
+from ...backend.tiles import add_products, store_tile, take, zeros
 from ...spec import Pads, Shape, Spec
 from .tiling import PRODUCTS, Tiling, tiling
 from .winograd import (
@@ -113,20 +104,25 @@ def _weights_kernel(r: int, width: int, lane_count: int) -> Any:
 
 
 @inline
-def put_pixel(y, at, value, bias, floor, count):
-    """Write max(value + bias, floor), or its first `count` numbers."""
-    store_up_to(y, at, maximum(value + bias, floor), count)
+def put_pixel(y, at, value, bias, floor, count, more, adds):
+    """Write max(value + bias, floor), plus more if asked to, or its first `count` numbers."""
+    value = maximum(value + bias, floor)
+    store_up_to(y, at, value + load_up_to(more, at, count) if adds else value, count)
 
 
 @cache
-def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int) -> Any:
-    """Return the kernel for register tiles of so many rows and vectors, output tiles of m x m."""
+def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int, adds: bool) -> Any:
+    """Return the kernel for register tiles of so many rows and vectors, output tiles of m x m.
+
+    Args:
+        adds: whether it adds `more`.
+    """
     count = rows * vectors
     width = vectors * lane_count
 
     @kernel
-    def forward(start, stop, slot, x, u, bias, y, vs, all_products, spares, lefts, tops, numbers,
-                floor):
+    def forward(start, stop, slot, x, u, bias, more, y, vs, all_products, spares, lefts, tops,
+                numbers, floor):
         """Compute blocks [start, stop)."""
         v, products, spare = vs[slot], all_products[slot], spares[slot]
         out_height, out_length, filters = numbers[4], numbers[5], numbers[6]
@@ -165,13 +161,17 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int) -> Any:
                             five = row_of_outputs(spare, i, m, lane_count)
                             at = corner + i * out_length * filters + k
                             left_over, there = filters - k, out_length - column
-                            put_pixel(y, at, five[0], b, floors, left_over)
+                            put_pixel(y, at, five[0], b, floors, left_over,
+                                      more, adds)
                             if there > 1:
-                                put_pixel(y, at + filters, five[1], b, floors, left_over)
+                                put_pixel(y, at + filters, five[1], b, floors, left_over,
+                                          more, adds)
                             if m > 2 and there > 2:
-                                put_pixel(y, at + 2 * filters, five[2], b, floors, left_over)
+                                put_pixel(y, at + 2 * filters, five[2], b, floors, left_over,
+                                          more, adds)
                             if m > 3 and there > 3:
-                                put_pixel(y, at + 3 * filters, five[3], b, floors, left_over)
+                                put_pixel(y, at + 3 * filters, five[3], b, floors, left_over,
+                                          more, adds)
 
     return forward
 
@@ -201,17 +201,19 @@ def _workspace(t: Tiling, dtype: np.dtype) -> Mapping[str, Spec]:
 
 
 def _run(t: Tiling, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, out: np.ndarray,
-         work: Mapping[str, np.ndarray], turned: bool, relu: bool = False) -> None:
+         work: Mapping[str, np.ndarray], turned: bool, relu: bool = False,
+         more: np.ndarray | None = None) -> None:
     """Write a convolution of x; of gy with the turned kernel for an input gradient."""
     _transform_weights(t, w, work, turned)
     work["bias"].fill(0)
     if b is not None:
         work["bias"][:t.filters] = b
-    run_slots(_forward_kernel(t.rows, t.vectors, t.width // t.vectors, t.m), _parts(t),
-              x.reshape(-1), work["u"].reshape(-1), work["bias"], out.reshape(-1), work["v"],
-              work["products"], work["spare"], _steps(t.tiles, t.depth),
-              _steps(t.tiles, t.width),
-              tuple(t), x.dtype.type(0 if relu else -np.inf))
+    flat = out.reshape(-1)
+    run_slots(_forward_kernel(t.rows, t.vectors, t.width // t.vectors, t.m, more is not None),
+              _parts(t), x.reshape(-1), work["u"].reshape(-1), work["bias"],
+              flat if more is None else more.reshape(-1), flat, work["v"], work["products"],
+              work["spare"], _steps(t.tiles, t.depth), _steps(t.tiles, t.width), tuple(t),
+              x.dtype.type(0 if relu else -np.inf))
 
 
 @cache
@@ -261,10 +263,10 @@ def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: P
 
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
            work: dict, stride: Shape, padding: Pads, dilation: Shape, groups: int,
-           relu: bool = False) -> None:
-    """Write the convolution of x with w, plus b; negative results as 0 where `relu`."""
+           relu: bool = False, more: np.ndarray | None = None) -> None:
+    """Write the convolution of x with w, plus b; negative results as 0 where `relu`; plus more."""
     t = _forward_tiling(x.shape, w.shape, padding, x.itemsize)
-    _run(t, x, w, b, out, work, turned=False, relu=relu)
+    _run(t, x, w, b, out, work, turned=False, relu=relu, more=more)
 
 
 def conv2d_input_gradient_accepts(gy: Spec, w: Spec, size: Shape, stride: Shape, padding: Pads,
@@ -293,7 +295,7 @@ def conv2d_input_gradient_workspace(gy: Spec, w: Spec, size: Shape, stride: Shap
 
 def conv2d_input_gradient(gy: np.ndarray, w: np.ndarray, *, out: np.ndarray, saved: dict,
                           work: dict, size: Shape, stride: Shape, padding: Pads, dilation: Shape,
-                          groups: int) -> None:
-    """Write gx, the convolution of gy with the kernel turned by half a circle."""
+                          groups: int, more: np.ndarray | None = None) -> None:
+    """Write gx, the convolution of gy with the kernel turned by half a circle; plus more."""
     t = _backward_tiling(gy.shape, w.shape, size, padding, gy.itemsize)
-    _run(t, gy, w, None, out, work, turned=True)
+    _run(t, gy, w, None, out, work, turned=True, more=more)

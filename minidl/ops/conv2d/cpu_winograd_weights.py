@@ -21,16 +21,8 @@ import numpy as np
 
 from ... import config
 from ...backend.cpu import inline, kernel, ranges, run_slots
-from ...backend.simd import (
-    add_products,
-    add_tile,
-    lanes,
-    load,
-    store,
-    store_tile,
-    take,
-    zeros,
-)
+from ...backend.simd import lanes, load, store
+from ...backend.tiles import add_products, add_tile, store_tile, take, zeros
 from ...spec import Pads, Shape, Spec
 from .cpu_winograd import accepts, pays
 from .tiling import PRODUCTS, Tiling, tiling

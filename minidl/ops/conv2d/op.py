@@ -132,9 +132,12 @@ def _infer_weight_gradient(x: Spec, gy: Spec, window: Shape, stride: Shape, padd
 
 
 def _input_rule(run: Callable, gy: np.ndarray, w: np.ndarray, x_spec: Spec, stride: Shape,
-                padding: Pads, dilation: Shape, groups: int) -> np.ndarray:
-    return run("conv2d_input_gradient", gy, w, size=x_spec.shape[1:3], stride=stride,
-               padding=padding, dilation=dilation, groups=groups)
+                padding: Pads, dilation: Shape, groups: int, so_far: np.ndarray | None
+                ) -> np.ndarray:
+    name, more = ("conv2d_input_gradient", ()) if so_far is None else (
+        "conv2d_input_gradient_add", (so_far,))
+    return run(name, gy, w, *more, size=x_spec.shape[1:3], stride=stride, padding=padding,
+               dilation=dilation, groups=groups)
 
 
 def _weight_rule(run: Callable, gy: np.ndarray, x: np.ndarray, w_spec: Spec, stride: Shape,

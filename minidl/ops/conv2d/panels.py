@@ -7,6 +7,8 @@ are zeros.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from ...backend.cpu import kernel, run_ranges
@@ -54,9 +56,14 @@ def pack(w: np.ndarray, packed: np.ndarray, c: Correlation, width: int, turned: 
     """
     _, kw, depth, filters = w.shape
     group, panels = filters // c.groups, packed.shape[1]
-    taps = np.array([(i * kw + j) * depth * filters
-                     for i in c.rows.kept for j in c.columns.kept], np.int64)
     steps = (group, 1, filters) if turned else (group, filters, 1)
     rows = c.groups * panels * c.taps
     run_ranges(_pack, rows, max(1, GRAIN // max(c.depth * width, 1)), w.reshape(-1),
-               packed.reshape(-1), taps, c.depth, c.filters // c.groups, width, panels, *steps)
+               packed.reshape(-1), _taps(c, kw, depth * filters), c.depth,
+               c.filters // c.groups, width, panels, *steps)
+
+
+@lru_cache(1 << 10)
+def _taps(c: Correlation, kw: int, step: int) -> np.ndarray:
+    """Return where the weights of each tap begin, for kernels kw wide and `step` per tap."""
+    return np.array([(i * kw + j) * step for i in c.rows.kept for j in c.columns.kept], np.int64)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from ...backend.simd import lanes, tile_for
+from ...backend.simd import lanes
+from ...backend.tiles import tile_for
 from ...spec import Shape
 
 POINTS = 6

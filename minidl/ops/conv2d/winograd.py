@@ -16,7 +16,8 @@ Even and odd parts are computed once for the points of both signs.
 from __future__ import annotations
 
 from ...backend.cpu import inline
-from ...backend.simd import load, load_up_to, store, zeros
+from ...backend.simd import load, load_up_to, store
+from ...backend.tiles import zeros
 from .tiling import POINTS
 
 # ---- one row or column ---------------------------------------------------------------------

@@ -35,20 +35,22 @@ def _reference(x: Array, gamma: Array | None, beta: Array | None, epsilon: float
 
 
 def _rule(run: Callable, gy: Array, x: Array, gamma: Array | None, y1: Array, inv_std: Array,
-          lost: Array, offset: Array, wanted: tuple[str, ...]) -> tuple[Array | None, ...]:
+          lost: Array, so_far: Array | None, offset: Array, wanted: tuple[str, ...]
+          ) -> tuple[Array | None, ...]:
     return gradients_of(run, "batch_norm_relu_gradient",
-                        (gy, x, gamma, y1, inv_std, lost, offset), wanted)
+                        (gy, x, gamma, y1, inv_std, lost, so_far, offset), wanted)
 
 
 def _reference_gradient(gy: Array, x: Array, gamma: Array | None, mean: Array, inv_std: Array,
-                        lost: Array, offset: Array, input_gradient: bool) -> tuple[Array, ...]:
+                        lost: Array, so_far: Array | None, offset: Array, input_gradient: bool
+                        ) -> tuple[Array, ...]:
     y = (x - mean) * inv_std * (1 if gamma is None else gamma) + offset
     return _PLAIN_GRADIENT.reference(np.where(y > 0, gy, 0), x, gamma, mean, inv_std, lost,
-                                     input_gradient=input_gradient)
+                                     so_far, input_gradient=input_gradient)
 
 
 def _infer_gradient(gy: Spec, x: Spec, gamma: Spec | None, mean: Spec, inv_std: Spec, lost: Spec,
-                    offset: Spec, input_gradient: bool) -> Inferred:
+                    so_far: Spec | None, offset: Spec, input_gradient: bool) -> Inferred:
     return Inferred((*((x,) if input_gradient else ()), mean, mean),
                     attrs={"input_gradient": input_gradient})
 
@@ -66,12 +68,13 @@ define("batch_norm_relu", inputs=_PLAIN.inputs, optional=_PLAIN.optional, infer=
        flops=_PLAIN.flops, samples=_PLAIN.samples, bad_calls=_PLAIN.bad_calls,
        **_kernel("batch_norm_relu", layout.batch_norm_workspace))
 define("batch_norm_relu_gradient", inputs=(*_PLAIN_GRADIENT.inputs, "offset"),
-       optional=("gamma",), infer=_infer_gradient, reference=_reference_gradient,
-       flops=_PLAIN_GRADIENT.flops, doc="gx, ggamma and gbeta of batch_norm_relu",
-       samples=(Sample(((2, 3, 4), (2, 3, 4), (4,), (4,), _positive, (4,), (4,)),
+       optional=("gamma", "so_far"), infer=_infer_gradient, reference=_reference_gradient,
+       flops=_PLAIN_GRADIENT.flops,
+       doc="gx, plus so_far if there is one, ggamma and gbeta of batch_norm_relu",
+       samples=(Sample(((2, 3, 4), (2, 3, 4), (4,), (4,), _positive, (4,), (2, 3, 4), (4,)),
                        {"input_gradient": True}),
-                Sample(((64, 4), (64, 4), None, (4,), _positive, (4,), (4,)),
+                Sample(((64, 4), (64, 4), None, (4,), _positive, (4,), None, (4,)),
                        {"input_gradient": True}),
-                Sample(((2, 3, 4), (2, 3, 4), None, (4,), _positive, (4,), (4,)),
+                Sample(((2, 3, 4), (2, 3, 4), None, (4,), _positive, (4,), None, (4,)),
                        {"input_gradient": False})),
        **_kernel("batch_norm_relu_gradient", layout.batch_gradient_workspace))

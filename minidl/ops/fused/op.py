@@ -1,7 +1,8 @@
 """Ops that end in relu: convolutions, dense layers, batch normalisation by given statistics, sums.
 
 conv2d_relu, conv1d_relu, linear_relu, batch_norm_inference_relu: max(y, 0) with y the plain op
-(see `rectified.py`). add_relu: max(a + b, 0), a and b of one shape.
+(see `rectified.py`). add_relu: max(a + b, 0), a and b of one shape. And conv2d_input_gradient_add,
+which adds the gradient that came before (see `added.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..lift import lifted_kernels
 from ..matmul import op as _matmul  # noqa: F401
 from ..pointwise.op import expression
 from ..registry import Inferred, Kernel, Sample, define, jointly
+from .added import added
 from .rectified import rectified
 
 Array = np.ndarray
@@ -28,6 +30,7 @@ rectified("linear", bias="b")
 rectified("batch_norm_inference", kernels=(Kernel(
     "default", "minidl.ops.batchnorm.cpu:batch_norm_inference_relu",
     workspace=inference_workspace),))
+added("conv2d_input_gradient")
 
 # ---- sums ----------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def rectified_kernels(op: Op) -> tuple[Kernel, ...]:
 def _compute(kernel: Kernel, *arrays: Array | None, out: Array, saved: dict, work: dict,
              **attrs: Any) -> None:
     """Run a kernel that rectifies what it writes, or one that does not and then do it."""
-    if _rectifies(kernel):
+    if takes(kernel, "relu"):
         kernel.function(*arrays, out=out, saved=saved, work=work, **attrs, relu=True)
         return
     from .cpu import rectify
@@ -63,9 +63,9 @@ def _compute(kernel: Kernel, *arrays: Array | None, out: Array, saved: dict, wor
 
 
 @cache
-def _rectifies(kernel: Kernel) -> bool:
-    """Say whether a kernel takes `relu=True`."""
-    return "relu" in inspect.signature(kernel.function).parameters
+def takes(kernel: Kernel, option: str) -> bool:
+    """Say whether a kernel takes `relu=True` or `more=array`."""
+    return option in inspect.signature(kernel.function).parameters
 
 
 # ---- gradients -----------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """CPU kernels of the reductions; ranges are the parts of a stage (see `layout.py`).
 
 Rows are sliced before they are looped over, so that the compiler sees indices that count from 0
-and uses vectors. A few float32 numbers are summed as such, their sums in float64: conversions would
-take longer than reading memory does.
+and uses vectors. One row after the other: the processor fetches early what is read in order.
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...backend.cpu import POINTWISE_GRAIN, inline, kernel, ranges, run_ranges, run_slots, run_ufunc
-from .layout import CHUNK, SPAN, Layout, layout
-
-ROW_STEP = 256  # neighbours that are summed in the type of x before they are added up in float64
+from .layout import CHUNK, Layout, layout
 
 # ---- sums of one stage ---------------------------------------------------------------------
 
@@ -33,24 +30,21 @@ def _next(i, p, parts):
 
 
 @kernel
-def _row_sums(start, stop, slot, x, y, totals, lanes, count):
+def _row_sums(start, stop, slot, x, y, totals, count):
     """Write the sums of the parts of x (outer, rows) into y (outer, parts), divided by count."""
-    parts, length, zero = y.shape[1], _part(x, y), x.dtype.type(0)
+    parts, length = y.shape[1], _part(x, y)
     i, p = start // parts, start % parts
     for _ in range(start, stop):
         row = x[i, p * length:(p + 1) * length]
         total = 0.0
-        for first in range(0, row.size, ROW_STEP):
-            some, s = row[first:first + ROW_STEP], zero
-            for j in range(some.size):
-                s += some[j]
-            total += np.float64(s)
+        for j in range(row.size):
+            total += np.float64(row[j])
         y[i, p] = total / count
         i, p = _next(i, p, parts)
 
 
 @kernel
-def _row_squares(start, stop, slot, x, middle, y, totals, lanes, count):
+def _row_squares(start, stop, slot, x, middle, y, totals, count):
     """Write sums like `_row_sums`, of the squared distances from middle (outer, 1)."""
     parts, length = y.shape[1], _part(x, y)
     i, p = start // parts, start % parts
@@ -65,30 +59,25 @@ def _row_squares(start, stop, slot, x, middle, y, totals, lanes, count):
 
 
 @kernel
-def _column_sums(start, stop, slot, x, y, totals, lanes, count):
+def _column_sums(start, stop, slot, x, y, totals, count):
     """Write the sums of the parts of x (outer, rows, columns) into y (outer, parts, columns)."""
     rows, parts, length = x.shape[1], y.shape[1], _part(x, y)
     chunks = (x.shape[2] + CHUNK - 1) // CHUNK
     for task in range(start, stop):
         i, p, first = task // chunks // parts, task // chunks % parts, task % chunks * CHUNK
         target = y[i, p, first:first + CHUNK]
-        total, short = totals[slot, :target.size], lanes[slot, :target.size]
+        total = totals[slot, :target.size]
         total[:] = 0
-        last = min((p + 1) * length, rows)
-        for some in range(p * length, last, SPAN):
-            short[:] = 0
-            for j in range(some, min(some + SPAN, last)):
-                row = x[i, j, first:]
-                for k in range(short.size):
-                    short[k] += row[k]
+        for j in range(p * length, min((p + 1) * length, rows)):
+            row = x[i, j, first:]
             for k in range(total.size):
-                total[k] += np.float64(short[k])
+                total[k] += np.float64(row[k])
         for k in range(total.size):
             target[k] = total[k] / count
 
 
 @kernel
-def _column_squares(start, stop, slot, x, middle, y, totals, lanes, count):
+def _column_squares(start, stop, slot, x, middle, y, totals, count):
     """Write sums like `_column_sums`, of the squared distances from middle (outer, 1, columns)."""
     rows, parts, length = x.shape[1], y.shape[1], _part(x, y)
     chunks = (x.shape[2] + CHUNK - 1) // CHUNK
@@ -118,8 +107,7 @@ def _stage(kernels: tuple[Callable, Callable], work: dict, count: float,
         arrays = tuple(a.reshape(a.shape[:2]) for a in arrays)
     tasks = y.shape[0] * y.shape[1] * -(-y.shape[2] // CHUNK)
     grain = max(1, round(POINTWISE_GRAIN * tasks / max(x.size, 1)))
-    run_slots(kernels[not single], ranges(tasks, grain), *arrays, work["totals"], work["lanes"],
-              count)
+    run_slots(kernels[not single], ranges(tasks, grain), *arrays, work["totals"], count)
 
 
 _SUMS = (_row_sums, _column_sums)

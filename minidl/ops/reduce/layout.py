@@ -18,7 +18,6 @@ from ...spec import Shape, Spec
 
 BLOCK = 1 << 14     # elements of a part, at least
 MOST_PARTS = 64     # of one sum: the second stage is short
-SPAN = 32           # rows that are summed in the type of x; such sums are added up in float64
 CHUNK = 256         # columns that are summed together: their totals stay in the L1 cache
 FLOAT64 = np.dtype("float64")
 
@@ -70,8 +69,7 @@ class Layout(NamedTuple):
 
     def workspace(self, x: Spec) -> dict[str, Spec]:
         """Return the work arrays of the sums."""
-        work = {"totals": Spec((config.num_threads(), CHUNK), FLOAT64),
-                "lanes": Spec((config.num_threads(), CHUNK), x.dtype)}
+        work = {"totals": Spec((config.num_threads(), CHUNK), FLOAT64)}
         if self.staged:
             work["partial"] = Spec((self.outer, self.parts, self.columns), FLOAT64)
             work["whole"] = Spec((self.outer, 1, self.inner), FLOAT64)
@@ -95,13 +93,12 @@ def fold_of(rows: int, columns: int) -> int:
 
 
 def rows_of_part(rows: int, columns: int) -> int:
-    """Return how many rows make a part: a multiple of `SPAN` where there are several columns.
+    """Return how many rows make a part; the last part may have fewer.
 
     >>> rows_of_part(1 << 15, 256), rows_of_part(20, 256), rows_of_part(1 << 15, 1)
     (512, 64, 16384)
     """
-    least = max(1, BLOCK // min(max(columns, 1), CHUNK), -(-rows // MOST_PARTS))
-    return -(-least // SPAN) * SPAN
+    return max(1, BLOCK // min(max(columns, 1), CHUNK), -(-rows // MOST_PARTS))
 
 
 def layout(shape: Shape, axis: Sequence[int]) -> Layout:
