@@ -79,6 +79,7 @@ def user_cache() -> Path:
     return base / "minidl"
 
 
+_HOW: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
 _settings_lock = threading.Lock()  # kernels are imported on first use, maybe by two threads
 
 
@@ -91,14 +92,12 @@ def kernel(function: Callable) -> Callable:
     with _settings_lock:
         before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder())
         try:
-            return numba.njit(function, cache=True, nogil=True, error_model="numpy",
-                              fastmath={"contract", "reassoc", "nsz", "arcp"})
+            return numba.njit(function, cache=True, nogil=True, no_cfunc_wrapper=True, **_HOW)
         finally:
             settings.CACHE_DIR = before
 
 
-inline = numba.njit(forceinline=True, error_model="numpy",
-                    fastmath={"contract", "reassoc", "nsz", "arcp"})
+inline = numba.njit(forceinline=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, **_HOW)
 """Decorator for helpers of kernels; they are compiled into the kernels that call them."""
 
 
