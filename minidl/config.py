@@ -15,6 +15,7 @@ _Value = TypeVar("_Value")
 
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 _shapes_only: ContextVar[bool] = ContextVar("shapes_only", default=False)
+_avoided: ContextVar[tuple[str, ...]] = ContextVar("avoided", default=())
 _threads: ContextVar[int] = ContextVar("threads", default=os.cpu_count() or 1)
 
 
@@ -73,3 +74,20 @@ def threads(count: int) -> _Switch:
     if count < 1:
         raise ArgumentError("threads", f"got {count}", "expected at least 1", "Give 1 or more.")
     return _set(_threads, count)
+
+
+def avoided() -> tuple[str, ...]:
+    """Return the variants of kernels that are not chosen (see `avoid`)."""
+    return _avoided.get()
+
+
+def avoid(*algorithms: str) -> _Switch:
+    """Let ops choose other variants inside the block, as far as there are others.
+
+    A call that names its algorithm gets it all the same.
+
+    >>> with avoid("winograd"):
+    ...     print(avoided())
+    ('winograd',)
+    """
+    return _set(_avoided, algorithms)

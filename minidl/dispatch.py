@@ -158,7 +158,8 @@ _VIEW = Kernel("view", lambda: None)
 def plan_of(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
             algorithm: str | None = None, device: str = "cpu") -> Plan:
     """Check a call and say which kernel and which buffers it takes."""
-    key = (op, specs, tuple(attrs.items()), algorithm, device, config.num_threads())
+    key = (op, specs, tuple(attrs.items()), algorithm, device, config.num_threads(),
+           config.avoided())
     try:
         known = _plans.get(key)
     except TypeError:  # an attribute that cannot be hashed, such as a list
@@ -185,7 +186,8 @@ def _make_plan(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
                             "Check the names of the arguments.") from error
     if isinstance(inferred, Spec):
         inferred = Inferred((inferred,), attrs=attrs)
-    variant = _VIEW if op.view else op.kernel(device, specs, inferred.attrs, algorithm)
+    variant = _VIEW if op.view else op.kernel(device, specs, inferred.attrs, algorithm,
+                                              config.avoided())
     work = variant.workspace(*specs, **inferred.attrs) if variant.workspace else {}
     return Plan(op, variant, specs, inferred.out, inferred.saved, work, inferred.attrs)
 

@@ -304,6 +304,18 @@ def test_threads_after_a_fork() -> None:
         assert os.waitpid(child, 0)[1] == 0
 
 
+def test_a_variant_that_is_avoided_is_left_out_where_there_is_another() -> None:
+    x, w = (np.ones(shape, np.float32) for shape in ((16, 32, 32, 32), (3, 3, 32, 32)))
+    ran = []
+    with dispatch.hook(lambda call, compute: ran.append(call.plan.kernel.name) or compute()):
+        dispatch.run("conv2d", x, w, None)
+        with config.avoid("winograd", "default"):
+            dispatch.run("conv2d", x, w, None)
+            dispatch.run("conv2d", x, w, None, algorithm="winograd")
+            dispatch.run("relu", x)
+    assert ran == ["winograd", "direct", "winograd", "default"]
+
+
 def test_number_of_threads_is_checked() -> None:
     text = "threads: got 0; expected at least 1"
     with pytest.raises(ArgumentError, match=text), config.threads(0):

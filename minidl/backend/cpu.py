@@ -79,7 +79,8 @@ def user_cache() -> Path:
     return base / "minidl"
 
 
-_HOW: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
+_HOW: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True,
+                        "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
 _settings_lock = threading.Lock()  # kernels are imported on first use, maybe by two threads
 
 
@@ -92,12 +93,12 @@ def kernel(function: Callable) -> Callable:
     with _settings_lock:
         before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder())
         try:
-            return numba.njit(function, cache=True, nogil=True, no_cfunc_wrapper=True, **_HOW)
+            return numba.njit(function, cache=True, nogil=True, **_HOW)
         finally:
             settings.CACHE_DIR = before
 
 
-inline = numba.njit(forceinline=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, **_HOW)
+inline = numba.njit(forceinline=True, **{**_HOW, "no_cpython_wrapper": True})
 """Decorator for helpers of kernels; they are compiled into the kernels that call them."""
 
 

@@ -198,9 +198,13 @@ class Op:
         return tuple(name if name in self.gradients else None for name in self.inputs)
 
     def kernel(self, device: str, specs: Sequence[Spec | None], attrs: Mapping[str, Any],
-               algorithm: str | None = None) -> Kernel:
-        """Return the best variant for a call, or the named one."""
-        names = []
+               algorithm: str | None = None, avoided: Sequence[str] = ()) -> Kernel:
+        """Return the best variant for a call, or the named one.
+
+        Args:
+            avoided: variants that are chosen only where there is no other.
+        """
+        names, last = [], None
         for variant in self.kernels:
             if variant.device != device:
                 continue
@@ -210,7 +214,11 @@ class Op:
             if variant.accepts is not None and not variant.accepts(*specs, **attrs):
                 continue
             if algorithm or variant.pays is None or variant.pays(*specs, **attrs):
-                return variant
+                if algorithm or variant.name not in avoided:
+                    return variant
+                last = last or variant
+        if last is not None:
+            return last
         wanted = f"algorithm={algorithm!r}" if algorithm else "this call"
         raise ArgumentError(self.name, f"no kernel on {device!r} accepts {wanted}",
                             f"there are {', '.join(names) or 'none'}", "Choose another one.")

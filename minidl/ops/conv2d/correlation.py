@@ -25,6 +25,7 @@ import numpy as np
 from ...spec import Pads, Shape
 
 PIXELS = 192            # of a block: enough to use a panel of weights many times
+WEIGHT_PIXELS = 384     # of a block in a weight gradient: its tiles are added to memory after each
 SLAB_ELEMENTS = 1 << 16  # of a block's input: a quarter of a megabyte in float32
 
 
@@ -87,6 +88,7 @@ class Correlation:
         channels: of the input; depth: those of them that one group takes.
         filters: of the output, all groups together.
         height: of the output image, as width its row, in pixels.
+        most: pixels of a block.
     """
 
     images: int
@@ -97,6 +99,7 @@ class Correlation:
     groups: int
     height: int
     width: int
+    most: int = PIXELS
 
     @property
     def depth(self) -> int:
@@ -118,12 +121,12 @@ class Correlation:
         """(images, output rows) of a block."""
         line = self.columns.length(self.columns.count) * self.channels
         image = self.rows.length(self.rows.count) * line
-        fits = self.rows.count * self.columns.count <= PIXELS and image <= SLAB_ELEMENTS
+        fits = self.rows.count * self.columns.count <= self.most and image <= SLAB_ELEMENTS
         if fits:
-            wanted = min(PIXELS // (self.rows.count * self.columns.count),
+            wanted = min(self.most // (self.rows.count * self.columns.count),
                          SLAB_ELEMENTS // max(image, 1))
             return max(1, min(wanted, self.images)), self.rows.count
-        rows = max(1, min(round(PIXELS / self.columns.count), self.rows.count))
+        rows = max(1, min(round(self.most / self.columns.count), self.rows.count))
         while rows > 1 and self.rows.length(rows) * line > SLAB_ELEMENTS:
             rows -= 1
         return 1, rows
@@ -226,15 +229,19 @@ def _padded(table: np.ndarray, multiple: int) -> np.ndarray:
 
 @lru_cache(1 << 10)
 def forward(x: Shape, window: Shape, y: Shape, stride: Shape, padding: Pads, dilation: Shape,
-            groups: int) -> Correlation:
-    """Return the correlation of a convolution; a product of matrices where windows are pixels."""
+            groups: int, most: int = PIXELS) -> Correlation:
+    """Return the correlation of a convolution; a product of matrices where windows are pixels.
+
+    Args:
+        most: pixels of a block.
+    """
     if window == (1, 1) and stride == (1, 1) and not any(map(any, padding)):
-        return _flat(x[0] * x[1] * x[2], x[3], y[3], groups)
+        return _flat(x[0] * x[1] * x[2], x[3], y[3], groups, most)
     rows, columns = (
         Axis(x[1 + a], y[1 + a], stride[a],
              tuple(i * dilation[a] - padding[a][0] for i in range(window[a])),
              kept=tuple(range(window[a]))) for a in range(2))
-    return Correlation(x[0], rows, columns, x[3], y[3], groups, y[1], y[2])
+    return Correlation(x[0], rows, columns, x[3], y[3], groups, y[1], y[2], most)
 
 
 @lru_cache(1 << 10)
@@ -249,10 +256,11 @@ def backward(gy: Shape, window: Shape, gx: Shape, stride: Shape, padding: Pads, 
                  for rows in axes[0] for columns in axes[1])
 
 
-def _flat(pixels: int, channels: int, filters: int, groups: int) -> Correlation:
+def _flat(pixels: int, channels: int, filters: int, groups: int, most: int = PIXELS
+          ) -> Correlation:
     one = Axis(1, 1, 1, (0,), kept=(0,))
     return Correlation(1, Axis(pixels, pixels, 1, (0,), kept=(0,)), one, channels, filters, groups,
-                       pixels, 1)
+                       pixels, 1, most)
 
 
 def _phases(size: int, window: int, length: int, stride: int, before: int, dilation: int

@@ -26,7 +26,7 @@ from ...backend.simd import lanes, load_up_to, store
 from ...backend.tiles import add_products, add_tile, store_tile, take, tile_for, zeros
 from ...spec import Pads, Shape, Spec
 from . import correlation
-from .correlation import Correlation
+from .correlation import WEIGHT_PIXELS, Correlation
 from .cpu_direct import fill_slab
 
 PARTIAL_BYTES = 1 << 22  # of all partial gradients together, as far as there are at least MOST / 4
@@ -127,7 +127,8 @@ def conv2d_weight_gradient_workspace(x: Spec, gy: Spec, window: Shape, stride: S
                                      padding: Pads, dilation: Shape, groups: int
                                      ) -> Mapping[str, Spec]:
     """Return the specs of the work arrays: a slab and a panel of gy per thread, partial gw."""
-    c = correlation.forward(x.shape, window, gy.shape, stride, padding, dilation, groups)
+    c = correlation.forward(x.shape, window, gy.shape, stride, padding, dilation, groups,
+                            WEIGHT_PIXELS)
     rows, vectors, shape = _shapes(c, x.dtype)
     width, threads = vectors * lanes(x.dtype.itemsize), config.num_threads()
     parts = _parts(c, int(np.prod(shape)) * x.dtype.itemsize)
@@ -140,7 +141,8 @@ def conv2d_weight_gradient(x: np.ndarray, gy: np.ndarray, *, out: np.ndarray, sa
                            work: dict, window: Shape, stride: Shape, padding: Pads,
                            dilation: Shape, groups: int) -> None:
     """Write gw: sums over a few ranges of blocks, which are then added in order."""
-    c = correlation.forward(x.shape, window, gy.shape, stride, padding, dilation, groups)
+    c = correlation.forward(x.shape, window, gy.shape, stride, padding, dilation, groups,
+                            WEIGHT_PIXELS)
     rows, vectors, shape = _shapes(c, x.dtype)
     partial, tables = work["partial"], c.tables(rows)
     parts, lefts, tops = _tables(c, rows, shape[2], partial[0].nbytes)

@@ -11,8 +11,8 @@ from ...spec import Shape
 
 POINTS = 6
 PRODUCTS = POINTS * POINTS
-BLOCK_BYTES = 320 << 10  # of V in a block
-MOST_TILES = 48
+BLOCK_BYTES = 640 << 10  # of V in a block
+MOST_TILES = 72
 GAP = 64                 # bytes between the 36 matrices, so that they do not share cache sets
 
 
