@@ -97,10 +97,10 @@ def _runs_inside(heights, top, bottom, height):
 
 
 @inline
-def _fill_tail(tail, table, first, last):
-    """Copy entries of a table from `first` on; past `last` that one again."""
-    for i in range(len(tail)):
-        tail[i] = table[min(first + i, last)]
+def _cut(table, total, short):
+    """Write a table that repeats the last of its first `total` entries from there on."""
+    for i in range(len(table)):
+        short[i] = table[min(i, total - 1)]
 
 
 @inline
@@ -128,14 +128,14 @@ def _correlate_kernel(rows: int, vectors: int, width: int, adds: bool) -> Any:
     count, lane_count = rows * vectors, width // vectors
 
     @kernel
-    def correlate(start, stop, slot, x, slabs, packed, bias, more, out, spares, tails, pixels,
+    def correlate(start, stop, slot, x, slabs, packed, bias, more, out, spares, shorts, pixels,
                   places, runs, heights, run, numbers, flat, finish, ahead, floor):
-        """Compute blocks [start, stop); a row of `spares` holds one tile, one of `tails` its rows.
+        """Compute blocks [start, stop); a row of `spares` holds a tile, one of `shorts` a table.
 
         `heights` has the row offset of each run. `finish` asks for bias and floor; `ahead`
         is how far input is fetched early, 0 for not.
         """
-        slab, spare, tail = slabs[slot], spares[slot], tails[slot]
+        slab, spare, short = slabs[slot], spares[slot], shorts[slot]
         columns = numbers[5]
         block_images, block_rows = numbers[6], numbers[7]
         image_step, padded, groups = numbers[12], numbers[13], numbers[14]
@@ -158,16 +158,16 @@ def _correlate_kernel(rows: int, vectors: int, width: int, adds: bool) -> Any:
             else:
                 base += ((row * numbers[8] + numbers[9]) * numbers[11]
                          + numbers[10] * numbers[3])
+            begins = pixels
+            if total % rows:  # a tile would read windows of pixels that do not exist
+                _cut(pixels, total, short)
+                begins = short
             for part in range(groups * panels):
                 group, panel = part // panels, part % panels
                 first = out_base + group * filters + panel * width
                 there = min(width, filters - panel * width)
                 for pixel in range(0, total, rows):
-                    begins, begin = pixels, pixel
-                    if pixel + rows > total:
-                        _fill_tail(tail, pixels, pixel, total - 1)
-                        begins, begin = tail, 0
-                    windows = take(begins, begin, rows)
+                    windows = take(begins, pixel, rows)
                     if ahead > 0 and part == 0:
                         for near in range(0, rows * run, lane_count):
                             prefetch(source, base + windows[0] + ahead + near)
@@ -214,7 +214,7 @@ def correlation_workspace(parts: tuple[Correlation, ...], dtype: np.dtype) -> Ma
             "bias": Spec((packed[0][0] * packed[0][1] * width,), dtype),
             "slab": Spec((threads, max(c.slab for c in parts)), dtype),
             "spare": Spec((threads, rows * width), dtype),
-            "tail": Spec((threads, rows), INDEX)}
+            "short": Spec((threads, max(len(c.tables(rows).pixels) for c in parts)), INDEX)}
 
 
 def _tile(c: Correlation, dtype: np.dtype) -> tuple[int, int]:
@@ -244,7 +244,7 @@ def run_correlation(c: Correlation, x: np.ndarray, w: np.ndarray, b: np.ndarray 
     flat = out.reshape(-1)
     run_slots(_correlate_kernel(rows, vectors, width, more is not None), _parts(c),
               x.reshape(-1), work["slab"], packed, work["bias"],
-              flat if more is None else more.reshape(-1), flat, work["spare"], work["tail"],
+              flat if more is None else more.reshape(-1), flat, work["spare"], work["short"],
               *c.tables(rows), _flat(rows, width), finish, ahead, floor)
 
 
