@@ -107,8 +107,9 @@ class Node:
     def accumulated(self) -> Node | None:
         """Return the parent whose gradient a rule adds up, if that is its only use here."""
         parent = self.parents.get(self.op.accumulating)
-        once = sum(p is parent for p in self.parents.values()) == 1
-        return parent if isinstance(parent, Node) and once else None
+        if not isinstance(parent, Node):
+            return None
+        return parent if sum(p is parent for p in self.parents.values()) == 1 else None
 
     def kept(self) -> list[np.ndarray]:
         """Return the arrays that are saved, which a rule may return as they are."""

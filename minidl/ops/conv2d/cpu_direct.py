@@ -86,6 +86,16 @@ def fill_slab(slab, x, image, images, row, rows, numbers):
 
 
 @inline
+def block_at(block, numbers):
+    """Return first image and row of a block, their numbers, and where its input begins in x."""
+    row_blocks = -(-numbers[4] // numbers[7])
+    image, row = block // row_blocks * numbers[6], block % row_blocks * numbers[7]
+    begin = (image * numbers[12] + (row * numbers[8] + numbers[9]) * numbers[11]
+             + numbers[10] * numbers[3])
+    return image, row, min(numbers[6], numbers[0] - image), min(numbers[7], numbers[4] - row), begin
+
+
+@inline
 def _runs_inside(heights, top, bottom, height):
     """Return the runs [first, last) that meet rows of the input, for windows at top to bottom."""
     first, last = 0, len(heights)
@@ -136,28 +146,18 @@ def _correlate_kernel(rows: int, vectors: int, width: int, adds: bool) -> Any:
         is how far input is fetched early, 0 for not.
         """
         slab, spare, short = slabs[slot], spares[slot], shorts[slot]
-        columns = numbers[5]
-        block_images, block_rows = numbers[6], numbers[7]
-        image_step, padded, groups = numbers[12], numbers[13], numbers[14]
-        filters = numbers[16]
+        columns, padded, groups, filters = numbers[5], numbers[13], numbers[14], numbers[16]
         panels = -(-filters // width)
         size = len(runs) * run * width
-        row_blocks = -(-numbers[4] // block_rows)
         for block in range(start, stop):
-            image = block // row_blocks * block_images
-            row = block % row_blocks * block_rows
-            images = min(block_images, numbers[0] - image)
-            here = min(block_rows, numbers[4] - row)
+            image, row, images, here, base = block_at(block, numbers)
             image_pixels = here * columns
             total = images * image_pixels
             out_base = image * numbers[17] + row * numbers[18] + numbers[19]
-            source, base = x, image * image_step
+            source = x
             if padded:
                 fill_slab(slab, x, image, images, row, here, numbers)
                 source, base = slab, 0
-            else:
-                base += ((row * numbers[8] + numbers[9]) * numbers[11]
-                         + numbers[10] * numbers[3])
             begins = pixels
             if total % rows:  # a tile would read windows of pixels that do not exist
                 _cut(pixels, total, short)

@@ -27,7 +27,7 @@ from ...backend.tiles import add_products, add_tile, store_tile, take, tile_for,
 from ...spec import Pads, Shape, Spec
 from . import correlation
 from .correlation import WEIGHT_PIXELS, Correlation
-from .cpu_direct import fill_slab
+from .cpu_direct import block_at, fill_slab
 
 PARTIAL_BYTES = 1 << 22  # of all partial gradients together, as far as there are at least MOST / 4
 MOST_PARTS = 16
@@ -43,29 +43,19 @@ def _weights_kernel(rows: int, vectors: int, width: int) -> Any:
                 lefts, tops, numbers):
         """Write partials (parts, groups taps depth, padded filters) of parts [start, stop)."""
         slab, panel_gy = slabs[slot], panels_gy[slot]
-        columns = numbers[5]
-        block_images, block_rows = numbers[6], numbers[7]
-        image_step, padded, groups = numbers[12], numbers[13], numbers[14]
-        filters = numbers[16]
+        columns, padded, groups, filters = numbers[5], numbers[13], numbers[14], numbers[16]
         panels = -(-filters // width)
-        row_blocks = -(-numbers[4] // block_rows)
         for number in range(start, stop):
             partial = partials[number]
             partial[:] = 0
             for block in range(parts[number, 0], parts[number, 1]):
-                image = block // row_blocks * block_images
-                row = block % row_blocks * block_rows
-                images = min(block_images, numbers[0] - image)
-                here = min(block_rows, numbers[4] - row)
+                image, row, images, here, base = block_at(block, numbers)
                 total = images * here * columns
                 first_pixel = (image * numbers[4] + row) * columns
-                source, base = x, image * image_step
+                source = x
                 if padded:
                     fill_slab(slab, x, image, images, row, here, numbers)
                     source, base = slab, 0
-                else:
-                    base += ((row * numbers[8] + numbers[9]) * numbers[11]
-                             + numbers[10] * numbers[3])
                 for unit in range(groups * panels):
                     group, panel = unit // panels, unit % panels
                     there = min(width, filters - panel * width)
