@@ -82,6 +82,13 @@ class Code:
         pointer = self.builder.gep(data, [offset])
         return self.builder.gep(pointer, [I64(more * self.vector.count)]) if more else pointer
 
+    def places(self, array_type: Any, array: Any, offset: Any, step: Any, count: int) -> list[Any]:
+        """Return pointers to `count` elements, `step` elements apart."""
+        found = [self.place(array_type, array, offset)]
+        while len(found) < count:
+            found.append(self.builder.gep(found[-1], [step]))
+        return found
+
     def as_vector(self, pointer: Any) -> Any:
         """Return a pointer to a vector."""
         return self.builder.bitcast(pointer, self.type.as_pointer())
@@ -89,6 +96,11 @@ class Code:
     def load(self, pointer: Any) -> Any:
         """Return the vector at a pointer to its first number."""
         return self.builder.load(self.as_vector(pointer), align=self.align)
+
+    def load_first(self, pointer: Any, count: Any) -> Any:
+        """Return the vector at a pointer whose lanes from `count` on are 0 and not read."""
+        return self.masked("load", self.type, [self.as_vector(pointer), I32(self.align),
+                                               self.mask(count), ir.Constant(self.type, None)])
 
     def store(self, value: Any, pointer: Any, far: bool = False) -> None:
         """Write a vector; `far` says that it passes the caches."""
@@ -103,6 +115,10 @@ class Code:
         first = self.builder.insert_element(empty, scalar, I32(0))
         return self.builder.shuffle_vector(
             first, empty, ir.Constant(ir.VectorType(I32, self.type.count), None))
+
+    def constant(self, number: float) -> Any:
+        """Return a vector of equal constants."""
+        return ir.Constant(self.type, [number] * self.type.count)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """Return a b + c, rounded once."""
@@ -162,11 +178,71 @@ def load_first(typing: Any, array: Any, offset: Any, count: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         c = Code(context, builder, vector)
-        pointer = c.as_vector(c.place(array, args[0], args[1]))
-        zero = ir.Constant(c.type, None)
-        return c.masked("load", c.type, [pointer, I32(c.align), c.mask(args[2]), zero])
+        return c.load_first(c.place(array, args[0], args[1]), args[2])
 
     return vector(array, types.intp, types.intp), code
+
+
+@intrinsic(prefer_literal=True)
+def load_every(typing: Any, array: Any, offset: Any, step: Any, number: Any) -> Any:
+    """Return a tuple of `number` vectors, `step` elements apart; `number` is a constant."""
+    result = types.UniTuple(vector_of(array), number.literal_value)
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        c = Code(context, builder, result.dtype)
+        return context.make_tuple(builder, result, [
+            c.load(p) for p in c.places(array, args[0], args[1], args[2], result.count)])
+
+    return result(array, types.intp, types.intp, number), code
+
+
+@intrinsic(prefer_literal=True)
+def load_inside(typing: Any, array: Any, offset: Any, step: Any, number: Any, first: Any,
+                last: Any, count: Any) -> Any:
+    """Return what `load_every` returns, with zeros for what lies outside and is not read.
+
+    Inside are the vectors from `first` up to `last`, and of each the first `count` lanes.
+    """
+    result = types.UniTuple(vector_of(array), number.literal_value)
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        c, (data, start, between, _, low, high, there) = Code(context, builder, result.dtype), args
+        places = c.places(array, data, start, between, result.count)
+        whole = builder.and_(
+            builder.icmp_signed(">=", there, I64(c.type.count)),
+            builder.and_(builder.icmp_signed("<=", low, I64(0)),
+                         builder.icmp_signed(">=", high, I64(result.count))))
+        with builder.if_else(whole) as (then, otherwise):
+            with then:
+                plain, plain_end = [c.load(p) for p in places], builder.block
+            with otherwise:
+                parts = []
+                for i, p in enumerate(places):
+                    inside = builder.and_(builder.icmp_signed("<=", low, I64(i)),
+                                          builder.icmp_signed("<", I64(i), high))
+                    parts.append(c.load_first(p, builder.select(inside, there, I64(0))))
+                parts_end = builder.block
+        vectors = []
+        for a, b in zip(plain, parts, strict=True):
+            vector = builder.phi(c.type)
+            vector.add_incoming(a, plain_end)
+            vector.add_incoming(b, parts_end)
+            vectors.append(vector)
+        return context.make_tuple(builder, result, vectors)
+
+    return result(array, types.intp, types.intp, number, types.intp, types.intp, types.intp), code
+
+
+@intrinsic
+def store_every(typing: Any, array: Any, offset: Any, step: Any, vectors: Any) -> Any:
+    """Write a tuple of vectors, `step` elements apart."""
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        c = Code(context, builder, vectors.dtype)
+        for i, p in enumerate(c.places(array, args[0], args[1], args[2], vectors.count)):
+            c.store(builder.extract_value(args[3], i), p)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, vectors), code
 
 
 @intrinsic

@@ -1,16 +1,16 @@
 """Winograd convolution (the "winograd" variant): 3x3 and 5x5 windows with stride 1.
 
-Forward and input gradient. The output is cut into tiles of m x m pixels (m = 4 for 3x3, 2 for 5x5),
-each of which needs 6 x 6 pixels of the input. For blocks of some dozen tiles, so that all stays in
-the second-level cache:
+Forward and input gradient. The output is cut into tiles of m x m pixels, m = 4, each of which needs
+n x n pixels of the input, n = m + r - 1, for windows of r x r. For blocks of some dozen tiles, so
+that all stays in the second-level cache:
 
-    V[p][tile, channel] = B d B'                       36 numbers p per tile and channel
+    V[p][tile, channel] = B d B'                       n n numbers p per tile and channel
     for panel of filters:
-        M[p][tile, filter] = V[p] U[p][panel]          36 products, in register tiles
+        M[p][tile, filter] = V[p] U[p][panel]          n n products, in register tiles
         out = max(A M A' + bias, floor) + more
 
 U = G w G' is made once per call. Nothing is padded in memory: inputs outside are read as zeros.
-3x3 windows take a quarter of the multiplications of the direct form, 5x5 ones 36 percent.
+Of the multiplications of the direct form this takes n n / (m m r r): 25 % for 3x3, 16 % for 5x5.
 
 The transforms are in `winograd.py`, the weight gradient in `cpu_winograd_weights.py`, the tiles'
 shapes in `backend/tiles.py`.
@@ -26,18 +26,20 @@ import numpy as np
 
 from ... import config
 from ...backend.cpu import Range, inline, kernel, ranges, run_slots
-from ...backend.simd import lanes, load, load_up_to, maximum, spread, store_up_to
+from ...backend.simd import (
+    lanes,
+    load,
+    load_every,
+    load_up_to,
+    maximum,
+    spread,
+    store_every,
+    store_up_to,
+)
 from ...backend.tiles import add_products, store_tile, take, zeros
 from ...spec import Pads, Shape, Spec
-from .tiling import PRODUCTS, Tiling, tiling
-from .winograd import (
-    POINTS,
-    of_window,
-    put_column,
-    row_of_outputs,
-    transform_data,
-    transform_products,
-)
+from .tiling import DEEPEST, M, Tiling, points, tiling
+from .winograd import of_window, transform_data, transform_products
 
 LEAST_RANGES = 16
 LEAST_CHANNELS = 8  # a vector's, in the least
@@ -50,6 +52,7 @@ LEAST_FLOPS = 10**8   # less takes no longer than it takes to start a few more k
 @cache
 def _weights_kernel(r: int, width: int, lane_count: int) -> Any:
     """Return the kernel that transforms windows of r x r."""
+    m, n = M, points(r)
 
     @kernel
     def weights(start, stop, slot, w, out, spares, channels, depth, filters, panels, taps,
@@ -59,8 +62,8 @@ def _weights_kernel(r: int, width: int, lane_count: int) -> Any:
         `taps` has the offset of each of the r r weights, `channel` and `column` the steps from one
         input channel and filter to the next.
         """
-        zero = zeros(w, 1)[0]
-        spare = spares[slot]
+        spare, half = spares[slot], r * r * width
+        step = panels * depth * width
         for number in range(start * channels, stop * channels):
             panel, c = number // channels, number % channels
             row = panel * depth + c
@@ -70,32 +73,14 @@ def _weights_kernel(r: int, width: int, lane_count: int) -> Any:
                 for v in range(width):
                     spare[tap * width + v] = w[source + v * column] if v < there else 0
             for v in range(0, width, lane_count):
-                half = r * r * width
                 for j in range(r):
-                    a = load(spare, j * width + v)
-                    b = load(spare, (r + j) * width + v)
-                    third, fourth, fifth = zero, zero, zero
-                    if r > 2:
-                        third = load(spare, (2 * r + j) * width + v)
-                    if r > 3:
-                        fourth = load(spare, (3 * r + j) * width + v)
-                    if r > 4:
-                        fifth = load(spare, (4 * r + j) * width + v)
-                    put_column(spare, half + j * lane_count, r * lane_count,
-                               of_window(a, b, third, fourth, fifth, r))
-                for i in range(POINTS):
-                    at = half + i * r * lane_count
-                    a, b = load(spare, at), load(spare, at + lane_count)
-                    third, fourth, fifth = zero, zero, zero
-                    if r > 2:
-                        third = load(spare, at + 2 * lane_count)
-                    if r > 3:
-                        fourth = load(spare, at + 3 * lane_count)
-                    if r > 4:
-                        fifth = load(spare, at + 4 * lane_count)
-                    step = panels * depth * width
-                    put_column(out, i * POINTS * step + row * width + v, step,
-                               of_window(a, b, third, fourth, fifth, r))
+                    down = load_every(spare, j * width + v, r * width, r)
+                    store_every(spare, half + j * lane_count, r * lane_count,
+                                of_window(down, m, r))
+                for i in range(n):
+                    across = load_every(spare, half + i * r * lane_count, lane_count, r)
+                    store_every(out, i * n * step + row * width + v, step,
+                                of_window(across, m, r))
 
     return weights
 
@@ -111,14 +96,14 @@ def put_pixel(y, at, value, bias, floor, count, more, adds):
 
 
 @cache
-def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int, adds: bool) -> Any:
-    """Return the kernel for register tiles of so many rows and vectors, output tiles of m x m.
+def _forward_kernel(rows: int, vectors: int, lane_count: int, r: int, adds: bool) -> Any:
+    """Return the kernel for register tiles of so many rows and vectors, windows of r x r.
 
     Args:
         adds: whether it adds `more`.
     """
-    count = rows * vectors
-    width = vectors * lane_count
+    count, width = rows * vectors, vectors * lane_count
+    m, n = M, points(r)
 
     @kernel
     def forward(start, stop, slot, x, u, bias, more, y, vs, all_products, spares, lefts, tops,
@@ -135,9 +120,9 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int, adds: bool
             first = block * tiles
             here = min(tiles, total - first)
             for tile in range(here):
-                transform_data(x, spare, v, first + tile, tile, numbers, lane_count)
+                transform_data(x, spare, v, first + tile, tile, numbers, lane_count, m, r, n)
             for panel in range(panels):
-                for p in range(PRODUCTS):
+                for p in range(n * n):
                     for top in range(0, here, rows):
                         left = take(lefts, top, rows)
                         at = (p * panels + panel) * depth * width
@@ -155,23 +140,14 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int, adds: bool
                     for lane in range(0, width, lane_count):
                         k = panel * width + lane
                         b = load(bias, k)
-                        transform_products(products, tile * width + lane, product_step, spare, m,
-                                           lane_count)
+                        transform_products(products, tile * width + lane, product_step, spare,
+                                           lane_count, m, r, n)
                         for i in range(min(m, out_height - row)):
-                            five = row_of_outputs(spare, i, m, lane_count)
                             at = corner + i * out_length * filters + k
-                            left_over, there = filters - k, out_length - column
-                            put_pixel(y, at, five[0], b, floors, left_over,
-                                      more, adds)
-                            if there > 1:
-                                put_pixel(y, at + filters, five[1], b, floors, left_over,
-                                          more, adds)
-                            if m > 2 and there > 2:
-                                put_pixel(y, at + 2 * filters, five[2], b, floors, left_over,
-                                          more, adds)
-                            if m > 3 and there > 3:
-                                put_pixel(y, at + 3 * filters, five[3], b, floors, left_over,
-                                          more, adds)
+                            for j in range(min(m, out_length - column)):
+                                put_pixel(y, at + j * filters,
+                                          load(spare, (i * n + j) * lane_count), b, floors,
+                                          filters - k, more, adds)
 
     return forward
 
@@ -181,8 +157,8 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, m: int, adds: bool
 
 def accepts(a: Spec, b: Spec, window: Shape, stride: Shape, dilation: Shape, groups: int) -> bool:
     """Return whether the variant can serve a convolution; a and b must have elements."""
-    plain = (stride, dilation, groups) == ((1, 1), (1, 1), 1)
-    return bool(a.size and b.size) and plain and window in ((3, 3), (5, 5))
+    plain = (stride, dilation, groups) == ((1, 1), (1, 1), 1) and window[0] == window[1]
+    return bool(a.size and b.size) and plain and a.shape[3] <= DEEPEST.get(window[0], 0)
 
 
 def pays(pixels: int, channels: int, filters: int, r: int) -> bool:
@@ -193,11 +169,11 @@ def pays(pixels: int, channels: int, filters: int, r: int) -> bool:
 
 def _workspace(t: Tiling, dtype: np.dtype) -> Mapping[str, Spec]:
     threads = config.num_threads()
-    return {"u": Spec((PRODUCTS, t.panels, t.depth, t.width), dtype),
+    return {"u": Spec((t.n ** 2, t.panels, t.depth, t.width), dtype),
             "bias": Spec((t.panels * t.width,), dtype),
             "v": Spec((threads, t.data_size), dtype),
             "products": Spec((threads, t.product_size), dtype),
-            "spare": Spec((threads, PRODUCTS * lanes(dtype.itemsize) + 25 * t.width), dtype)}
+            "spare": Spec((threads, t.n ** 2 * lanes(dtype.itemsize) + t.r ** 2 * t.width), dtype)}
 
 
 def _run(t: Tiling, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, out: np.ndarray,
@@ -209,7 +185,7 @@ def _run(t: Tiling, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, out: np.
     if b is not None:
         work["bias"][:t.filters] = b
     flat = out.reshape(-1)
-    run_slots(_forward_kernel(t.rows, t.vectors, t.width // t.vectors, t.m, more is not None),
+    run_slots(_forward_kernel(t.rows, t.vectors, t.width // t.vectors, t.r, more is not None),
               _parts(t), x.reshape(-1), work["u"].reshape(-1), work["bias"],
               flat if more is None else more.reshape(-1), flat, work["v"], work["products"],
               work["spare"], _steps(t.tiles, t.depth), _steps(t.tiles, t.width), tuple(t),

@@ -9,18 +9,19 @@ from ...backend.simd import lanes
 from ...backend.tiles import tile_for
 from ...spec import Shape
 
-POINTS = 6
-PRODUCTS = POINTS * POINTS
+M = 4                    # side of an output tile: longer ones save products, but not time
+DEEPEST = {3: 2048, 5: 1024}
+"""Input channels by window up to which the error stays below 1e-5; it grows with their root."""
 BLOCK_BYTES = 640 << 10  # of V in a block
 MOST_TILES = 72
-GAP = 64                 # bytes between the 36 matrices, so that they do not share cache sets
+GAP = 64                 # bytes between the matrices, so that they do not share cache sets
 
 
 class Tiling(NamedTuple):
     """Numbers of one convolution by tiles.
 
     Attributes:
-        m: length of an output tile; r: of the window.
+        r: length of the window.
         tiles: tiles of a block; rows, vectors, width: the register tile and its columns.
         depth: input channels rounded up to whole vectors.
     """
@@ -43,9 +44,9 @@ class Tiling(NamedTuple):
     gap: int
 
     @property
-    def m(self) -> int:
-        """Length of an output tile."""
-        return POINTS + 1 - self.r
+    def n(self) -> int:
+        """Points of a row or column of a tile."""
+        return points(self.r)
 
     @property
     def panels(self) -> int:
@@ -55,7 +56,7 @@ class Tiling(NamedTuple):
     @property
     def total(self) -> int:
         """Tiles of all images."""
-        return self.images * -(-self.out_height // self.m) * -(-self.out_length // self.m)
+        return self.images * -(-self.out_height // M) * -(-self.out_length // M)
 
     @property
     def blocks(self) -> int:
@@ -65,21 +66,27 @@ class Tiling(NamedTuple):
     @property
     def data_size(self) -> int:
         """Elements of V."""
-        return PRODUCTS * (self.tiles * self.depth + self.gap)
+        return self.n ** 2 * (self.tiles * self.depth + self.gap)
 
     @property
     def product_size(self) -> int:
         """Elements of M for one panel."""
-        return PRODUCTS * (self.tiles * self.width + self.gap)
+        return self.n ** 2 * (self.tiles * self.width + self.gap)
+
+
+def points(r: int) -> int:
+    """Return how many products a row of M outputs takes."""
+    return M + r - 1
 
 
 @cache
 def tiling(x: Shape, y: Shape, r: int, top: int, left: int, itemsize: int) -> Tiling:
     """Return the numbers for a convolution of x (N, H, W, C) to y (N, P, Q, K)."""
-    rows, vectors = tile_for(y[3], itemsize)
-    depth = -(-x[3] // lanes(itemsize)) * lanes(itemsize)
-    wanted = min(MOST_TILES, max(2 * rows, BLOCK_BYTES // (PRODUCTS * depth * itemsize)))
     (images, height, length, channels), (_, out_height, out_length, filters) = x, y
+    rows, vectors = tile_for(filters, itemsize)
+    depth = -(-channels // lanes(itemsize)) * lanes(itemsize)
+    products = points(r) ** 2
+    wanted = min(MOST_TILES, max(2 * rows, BLOCK_BYTES // (products * depth * itemsize)))
     return Tiling(images, height, length, channels, out_height, out_length, filters, r, top, left,
                   rows, vectors, vectors * lanes(itemsize), depth, -(-wanted // rows) * rows,
                   GAP // itemsize)

@@ -1,145 +1,198 @@
-"""The six-point Winograd transforms, on vectors of channels.
+"""The Winograd transforms, on vectors of channels.
 
-A row of m outputs of a window of r = 7 - m numbers needs only 6 products instead of m r: with
-polynomials taken at the points 0, 1, -1, 2, -2 and infinity,
+A row of m outputs of a window of r numbers needs only n = m + r - 1 products instead of m r: with
+polynomials taken at n - 1 points p and at infinity,
 
-    y = A ((G g) * (B d)),  d six inputs, g the r numbers of the window, y the m outputs,
+    y = A ((G g) * (B d)),  d n inputs, g the r numbers of the window, y the m outputs,
 
-and in two dimensions every transform is applied to columns and rows: 36 products for m^2 outputs.
-B is the same for all pairs (m, r): (4, 3) for 3x3 windows, (2, 5) for 5x5, and for their weight
-gradients (3, 4) and (5, 2), where a tile of gy is the window and gw the outputs.
+and in two dimensions every transform is applied to columns and rows: n^2 products for m^2 outputs.
+With M(x) the product of all x - p, the matrices are (Toom and Cook's method, transposed)
 
-Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016, section 4.
-Even and odd parts are computed once for the points of both signs.
+    A   column of p: 1, p, p^2, ...; of infinity: 0, ..., 0, 1
+    G   row of p: 1, p, p^2, ..., divided by M'(p); of infinity: 0, ..., 0, 1
+    B   row of p: the coefficients of M(x) / (x - p); of infinity: those of M(x)
+
+The weight gradient has the same form: a tile of gy is the window and gw the outputs.
+
+Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016. More points save
+products and lose digits; these, small and with small inverses, lose least (Barabasz et al., "Error
+analysis and improving the accuracy of Winograd convolution for deep neural networks", 2020).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
 from ...backend.cpu import inline
-from ...backend.simd import load, load_up_to, store
-from ...backend.tiles import zeros
-from .tiling import POINTS
+from ...backend.simd import Code, load_every, load_inside, store_every
+
+POINTS = (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2))
+"""Points in the order in which they are used; after the first, each is followed by its opposite."""
+
+Row = tuple[Fraction, ...]
+Matrix = tuple[Row, ...]
+
+# ---- matrices ------------------------------------------------------------------------------
+
+
+@cache
+def matrices(m: int, r: int) -> dict[str, Matrix]:
+    """Return A (m, n), G (n, r) and B (n, n) for m outputs of a window of r.
+
+    >>> [[int(number) for number in row] for row in matrices(2, 3)["A"]]
+    [[1, 1, 1, 0], [0, 1, -1, 1]]
+    """
+    points = tuple(map(Fraction, POINTS[:m + r - 2]))
+    others = {p: tuple(q for q in points if q != p) for p in points}
+    powers = [_powers(p, m) for p in points] + [_last(m)]
+    scales = [_value(others[p], p) for p in points]
+    g = [tuple(number / scale for number in _powers(p, r))
+         for p, scale in zip(points, scales, strict=True)]
+    b = [(*_coefficients(others[p]), Fraction(0)) for p in points]
+    return {"A": tuple(zip(*powers, strict=True)), "G": (*g, _last(r)),
+            "B": (*b, _coefficients(points))}
+
+
+def _powers(p: Fraction, count: int) -> Row:
+    return tuple(p ** i for i in range(count))
+
+
+def _last(count: int) -> Row:
+    return (*[Fraction(0)] * (count - 1), Fraction(1))
+
+
+def _value(roots: Sequence[Fraction], x: Fraction) -> Fraction:
+    """Return the product of all x - root."""
+    result = Fraction(1)
+    for root in roots:
+        result *= x - root
+    return result
+
+
+def _coefficients(roots: Sequence[Fraction]) -> Row:
+    """Return the coefficients of the product of all x - root, the constant first."""
+    result = [Fraction(1)]
+    for root in roots:
+        result = [a - root * b for a, b in zip([Fraction(0), *result], [*result, Fraction(0)],
+                                               strict=True)]
+    return tuple(result)
+
 
 # ---- one row or column ---------------------------------------------------------------------
 
 
-@inline
-def of_data(a, b, c, d, e, f):
-    """Return B d for six vectors."""
-    even, odd = e - c * 4, d - b * 4
-    far_even, far_odd = e - c, (d - b) * 2
-    return (a * 4 - c * 5 + e, even + odd, even - odd, far_even + far_odd, far_even - far_odd,
-            b * 4 - d * 5 + f)
+def _dot(c: Code, numbers: Sequence[Fraction], vectors: Sequence[Any]) -> Any:
+    """Return the sum of number times vector."""
+    terms = [(n, v) for n, v in zip(numbers, vectors, strict=True) if n]
+    terms.sort(key=lambda term: term[0] != 1)  # a first term of factor 1 needs no product
+    if not terms:
+        return ir.Constant(c.type, None)
+    (number, total), *rest = terms
+    if number != 1:
+        total = c.builder.fmul(total, c.constant(float(number)))
+    for number, vector in rest:
+        if abs(number) == 1:
+            total = (c.builder.fadd if number == 1 else c.builder.fsub)(total, vector)
+        else:
+            total = c.multiply_add(vector, c.constant(float(number)), total)
+    return total
 
 
-@inline
-def of_window(a, b, c, d, e, r):
-    """Return G g for the first r of five vectors; the others are zeros."""
-    even, odd = (a + c + e) * (-1 / 6), (b + d) * (-1 / 6)
-    far_even, far_odd = (a + c * 4 + e * 16) * (1 / 24), (b + d * 4) * (1 / 12)
-    last = b if r == 2 else c if r == 3 else d if r == 4 else e
-    return (a * 0.25, even + odd, even - odd, far_even + far_odd, far_even - far_odd, last)
+def _opposite(a: Row, b: Row) -> bool:
+    """Say whether two rows, or columns, differ in signs only, as those of p and -p do."""
+    return a != b and tuple(map(abs, a)) == tuple(map(abs, b))
 
 
-@inline
-def of_products(a, b, c, d, e, f, m):
-    """Return A p for six vectors; only the first m of the five results mean anything."""
-    even, odd, far_even, far_odd = b + c, b - c, d + e, d - e
-    second, third = odd + far_odd * 2, even + far_even * 4
-    fourth, fifth = odd + far_odd * 8, even + far_even * 16
-    if m == 2:
-        second = second + f
-    if m == 3:
-        third = third + f
-    if m == 4:
-        fourth = fourth + f
-    if m == 5:
-        fifth = fifth + f
-    return (a + even + far_even, second, third, fourth, fifth)
+def _product(c: Code, matrix: Matrix, vectors: Sequence[Any]) -> list[Any]:
+    """Return matrix times vectors; what the rows of p and -p share is computed once."""
+    results: list[Any] = []
+    while len(results) < len(matrix):
+        row, *after = matrix[len(results):len(results) + 2]
+        if not after or not _opposite(row, after[0]):
+            results.append(_dot(c, row, vectors))
+            continue
+        same = [a if a == b else Fraction(0) for a, b in zip(row, after[0], strict=True)]
+        total = _dot(c, same, vectors)
+        rest = _dot(c, [a - b for a, b in zip(row, same, strict=True)], vectors)
+        results += [c.builder.fadd(total, rest), c.builder.fsub(total, rest)]
+    return results
 
+
+def _folded(c: Code, matrix: Matrix, vectors: Sequence[Any]) -> tuple[Matrix, list[Any]]:
+    """Return an equal product in which sums and differences stand for what p and -p give."""
+    columns, values = list(zip(*matrix, strict=True)), list(vectors)
+    for i in range(len(columns) - 1):
+        a, b = columns[i], columns[i + 1]
+        if _opposite(a, b):
+            columns[i:i + 2] = [tuple((x + y) / 2 for x, y in zip(a, b, strict=True)),
+                                tuple((x - y) / 2 for x, y in zip(a, b, strict=True))]
+            values[i:i + 2] = [c.builder.fadd(values[i], values[i + 1]),
+                               c.builder.fsub(values[i], values[i + 1])]
+    return tuple(zip(*columns, strict=True)), values
+
+
+def _transform(name: str) -> Any:
+    """Return the intrinsic that multiplies a tuple of vectors by a matrix."""
+    @intrinsic(prefer_literal=True)
+    def transform(typing: Any, vectors: Any, m: Any, r: Any) -> Any:
+        matrix = matrices(m.literal_value, r.literal_value)[name]
+        result = types.UniTuple(vectors.dtype, len(matrix))
+
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            c = Code(context, builder, vectors.dtype)
+            given: Any = [builder.extract_value(args[0], i) for i in range(vectors.count)]
+            product = _product(c, *(_folded(c, matrix, given) if name == "A" else (matrix, given)))
+            return context.make_tuple(builder, result, product)
+
+        return result(vectors, m, r), code
+
+    return transform
+
+
+of_data, of_window, of_products = map(_transform, "BGA")
+"""Return B d for n vectors, G g for r, A p for n; m and r are constants."""
 
 # ---- whole tiles ---------------------------------------------------------------------------
 
 
 @inline
-def put_column(out, at, step, six):
-    """Write six vectors, `step` elements apart."""
-    store(out, at, six[0])
-    store(out, at + step, six[1])
-    store(out, at + 2 * step, six[2])
-    store(out, at + 3 * step, six[3])
-    store(out, at + 4 * step, six[4])
-    store(out, at + 5 * step, six[5])
-
-
-@inline
-def pick(x, offset, there, count):
-    """Return a vector of x, or of its first `count` numbers; zeros where it is not there."""
-    return load_up_to(x, offset, count) if there else zeros(x, 1)[0]
-
-
-@inline
-def transform_data(x, spare, v, tile, place, numbers, lane_count):
+def transform_data(x, spare, v, tile, place, numbers, lane_count, m, r, n):
     """Write B d B' of one tile of the input, for all channels.
 
     Args:
-        spare: holds 36 vectors.
+        spare: holds n n vectors.
         place: row of the tile in V.
     """
     height, length, channels = numbers[1], numbers[2], numbers[3]
-    r, depth, step = numbers[7], numbers[13], numbers[14] * numbers[13] + numbers[15]
-    m = POINTS + 1 - r
+    depth, step = numbers[13], numbers[14] * numbers[13] + numbers[15]
     down, across = -(-numbers[4] // m), -(-numbers[5] // m)
     h = tile // across % down * m - numbers[8]
     w = tile % across * m - numbers[9]
     line = length * channels
     corner = ((tile // (down * across)) * height + h) * line + w * channels
     for c in range(0, depth, lane_count):
-        count = channels - c
-        for j in range(POINTS):
-            inside = 0 <= w + j < length
-            at = corner + j * channels + c
-            put_column(spare, j * lane_count, POINTS * lane_count, of_data(
-                pick(x, at, inside and 0 <= h < height, count),
-                pick(x, at + line, inside and 0 <= h + 1 < height, count),
-                pick(x, at + 2 * line, inside and 0 <= h + 2 < height, count),
-                pick(x, at + 3 * line, inside and 0 <= h + 3 < height, count),
-                pick(x, at + 4 * line, inside and 0 <= h + 4 < height, count),
-                pick(x, at + 5 * line, inside and 0 <= h + 5 < height, count)))
-        for i in range(POINTS):
-            at = i * POINTS * lane_count
-            put_column(v, i * POINTS * step + place * depth + c, step, of_data(
-                load(spare, at), load(spare, at + lane_count), load(spare, at + 2 * lane_count),
-                load(spare, at + 3 * lane_count), load(spare, at + 4 * lane_count),
-                load(spare, at + 5 * lane_count)))
+        for j in range(n):
+            last = height - h if 0 <= w + j < length else 0
+            column = load_inside(x, corner + j * channels + c, line, n, -h, last, channels - c)
+            store_every(spare, j * lane_count, n * lane_count, of_data(column, m, r))
+        for i in range(n):
+            row = load_every(spare, i * n * lane_count, lane_count, n)
+            store_every(v, i * n * step + place * depth + c, step, of_data(row, m, r))
 
 
 @inline
-def transform_products(products, at, step, spare, m, lane_count):
-    """Write the columns of A p, m x 6 vectors, into `spare`."""
-    for j in range(POINTS):
-        p = at + j * step
-        down = POINTS * step
-        five = of_products(
-            load(products, p), load(products, p + down), load(products, p + 2 * down),
-            load(products, p + 3 * down), load(products, p + 4 * down),
-            load(products, p + 5 * down), m)
-        row = POINTS * lane_count
-        store(spare, j * lane_count, five[0])
-        store(spare, row + j * lane_count, five[1])
-        if m > 2:
-            store(spare, 2 * row + j * lane_count, five[2])
-        if m > 3:
-            store(spare, 3 * row + j * lane_count, five[3])
-        if m > 4:
-            store(spare, 4 * row + j * lane_count, five[4])
-
-
-@inline
-def row_of_outputs(spare, i, m, lane_count):
-    """Return row i of the outputs, of which the first m mean anything."""
-    at = i * POINTS * lane_count
-    return of_products(
-        load(spare, at), load(spare, at + lane_count), load(spare, at + 2 * lane_count),
-        load(spare, at + 3 * lane_count), load(spare, at + 4 * lane_count),
-        load(spare, at + 5 * lane_count), m)
+def transform_products(products, at, step, spare, lane_count, m, r, n):
+    """Write A p A', the m m outputs of n n products `step` apart; row i begins at vector i n."""
+    for j in range(n):
+        column = load_every(products, at + j * step, n * step, n)
+        store_every(spare, j * lane_count, n * lane_count, of_products(column, m, r))
+    for i in range(m):
+        row = load_every(spare, i * n * lane_count, lane_count, n)
+        store_every(spare, i * n * lane_count, lane_count, of_products(row, m, r))
