@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,51 +26,46 @@ def rectify(y: np.ndarray) -> None:
     run_ranges(_rectify, y.size, POINTWISE_GRAIN, y.reshape(-1))
 
 
-@kernel
-def _gradient(start, stop, slot, gy, y, gz, lanes, sums, length):
-    """Write gy where y > 0, and per part the sums of its columns; arrays are (rows, width)."""
-    rows, zero, short = gy.shape[0], gy.dtype.type(0), lanes[slot, 0]
-    for p in range(start, stop):
-        total, last = sums[0, p, 0], min((p + 1) * length, rows)
-        total[:] = 0
-        for some in range(p * length, last, SPAN):
-            short[:] = 0
-            for j in range(some, min(some + SPAN, last)):
-                g, v, target = gy[j], y[j], gz[j]
-                for k in range(short.size):
-                    t = g[k] if v[k] > 0 else zero
-                    target[k] = t
-                    short[k] += t
-            for k in range(short.size):
-                total[k] += np.float64(short[k])
-
-
-@kernel
-def _gradient_far(start, stop, slot, gy, y, gz, lanes, sums, length):
-    """Do what `_gradient` does, past the caches; the width is a multiple of a vector's."""
-    rows, width, short = gy.shape[0], gy.shape[1], lanes[slot, 0]
-    source, result, target = gy.reshape(-1), y.reshape(-1), gz.reshape(-1)
-    for p in range(start, stop):
-        total, last = sums[0, p, 0], min((p + 1) * length, rows)
-        total[:] = 0
-        for some in range(p * length, last, SPAN):
-            short[:] = 0
-            for j in range(some, min(some + SPAN, last)):
-                for k in range(0, width, lanes_of(gy)):
-                    at = j * width + k
-                    t = where_positive(load(result, at), load(source, at))
-                    stream(target, at, t)
-                    store(short, k, load(short, k) + t)
-            for k in range(short.size):
-                total[k] += np.float64(short[k])
+@cache
+def _summed(far: bool) -> Callable:
+    """Return the pass that writes gz and adds it up; where gz is far, past the caches."""
+    @kernel
+    def write(start, stop, slot, gy, y, gz, lanes, sums, length):
+        """Write gy where y > 0, and per part the sums of its columns; arrays are (rows, width)."""
+        rows, width, zero, short = gy.shape[0], gy.shape[1], gy.dtype.type(0), lanes[slot, 0]
+        whole = width - width % lanes_of(gy)
+        source, result, target = gy.reshape(-1), y.reshape(-1), gz.reshape(-1)
+        for p in range(start, stop):
+            total, last = sums[0, p, 0], min((p + 1) * length, rows)
+            total[:] = 0
+            for some in range(p * length, last, SPAN):
+                short[:] = 0
+                for j in range(some, min(some + SPAN, last)):
+                    at = j * width
+                    for k in range(0, whole, lanes_of(gy)):
+                        t = where_positive(load(result, at + k), load(source, at + k))
+                        if far:
+                            stream(target, at + k, t)
+                        else:
+                            store(target, at + k, t)
+                        store(short, k, load(short, k) + t)
+                    for k in range(whole, width):
+                        t = source[at + k] if result[at + k] > 0 else zero
+                        target[at + k] = t
+                        short[k] += t
+                for k in range(width):
+                    total[k] += np.float64(short[k])
+    return write
 
 
 @kernel
 def _masked(start, stop, gy, y, gz):
     """Write gy where y > 0; arrays are flat."""
-    zero, g, v, target = gy.dtype.type(0), gy[start:stop], y[start:stop], gz[start:stop]
-    for i in range(target.size):
-        target[i] = g[i] if v[i] > 0 else zero
+    whole = stop - (stop - start) % lanes_of(gy)
+    for i in range(start, whole, lanes_of(gy)):
+        store(gz, i, where_positive(load(y, i), load(gy, i)))
+    for i in range(whole, stop):
+        gz[i] = gy[i] if y[i] > 0 else gy.dtype.type(0)
 
 
 def relu_bias_gradient(gy: np.ndarray, y: np.ndarray, *, out: Any, saved: dict, work: dict,
@@ -81,7 +78,7 @@ def relu_bias_gradient(gy: np.ndarray, y: np.ndarray, *, out: Any, saved: dict, 
     plan, sums = layout(gy.shape), work["sums"]
     g, v, gz = (a.reshape(plan.rows, plan.width) for a in (gy, y, out[0]))
     far = is_far(gz, plan.width) and gz.ctypes.data != g.ctypes.data
-    run_slots(_gradient_far if far else _gradient, ranges(*plan.tasks(POINTWISE_GRAIN)), g, v, gz,
-              work["lanes"], sums, plan.length)
+    run_slots(_summed(far), ranges(*plan.tasks(POINTWISE_GRAIN)), g, v, gz, work["lanes"], sums,
+              plan.length)
     np.add.reduce(sums.reshape(plan.parts * plan.fold, plan.channels), axis=0, out=work["total"])
     np.copyto(out[1], work["total"], casting="same_kind")

@@ -7,7 +7,9 @@ import numpy as np
 from ...backend.cpu import run_ranges, serial_blas
 from .op import as_rows
 
-GRAIN = 1 << 22  # floating point operations per block: some 50 microseconds
+GRAIN = 1 << 22   # floating point operations that are worth another block: some 50 microseconds
+BLOCK = 1 << 26   # floating point operations of a block of a large product
+FEW_BLOCKS = 4    # of a smaller one: BLAS packs the factor that is not cut anew for each
 
 
 def matmul(a: np.ndarray, b: np.ndarray, *, out: np.ndarray, saved: dict, work: dict) -> None:
@@ -28,14 +30,14 @@ def matmul(a: np.ndarray, b: np.ndarray, *, out: np.ndarray, saved: dict, work: 
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Write the product of two matrices; a tall or a wide one is cut, whichever is longer."""
     m, n = out.shape
-    flops = max(2 * m * n * a.shape[1], 1)
+    flops = 2 * m * n * a.shape[1]
+    blocks = max(flops // BLOCK, min(flops // GRAIN, FEW_BLOCKS), 1)
     with serial_blas():
         if m >= n:
-            run_ranges(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), m,
-                       max(8, GRAIN * m // flops))
+            run_ranges(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), m, max(8, -(-m // blocks)))
         else:
             run_ranges(lambda i, j: np.matmul(a, b[:, i:j], out=out[:, i:j]), n,
-                       max(64, GRAIN * n // flops))
+                       max(64, -(-n // blocks)))
 
 
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,

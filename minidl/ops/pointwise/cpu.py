@@ -19,21 +19,25 @@ from ...backend.cpu import POINTWISE_GRAIN, cache_folder, kernel, run_ranges, ru
 def run_expression(name: str, formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...],
                    arrays: Sequence[np.ndarray], values: Mapping[str, float],
                    out: np.ndarray) -> None:
-    """Evaluate an expression on arrays of one shape, C-contiguous."""
-    function = _loop(name, formula, inputs, attrs, out.dtype)
+    """Evaluate an expression on arrays of one shape, C-contiguous; `out` may be one of them."""
+    target = next((name for name, a in zip(inputs, arrays, strict=True) if a is out), "out")
+    function = _loop(name, formula, inputs, attrs, target, out.dtype)
     flat = [a.reshape(-1) for a in arrays]
     numbers = [out.dtype.type(values[a]) for a in attrs]
     run_ranges(function, out.size, POINTWISE_GRAIN, *flat, *numbers, out.reshape(-1))
 
 
 @cache
-def _loop(name: str, formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...],
+def _loop(name: str, formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...], target: str,
           dtype: np.dtype) -> Callable:
     """Write the loop of an expression into the kernel cache and compile it.
 
     numba keeps compiled code only for functions that lie in a file.
+
+    Args:
+        target: the array that is written, by its name.
     """
-    source = _source(formula, inputs, attrs, dtype.name)
+    source = _source(formula, inputs, attrs, target, dtype.name)
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
     path = cache_folder() / f"{name}_{dtype.name}_{digest}.py"
     if not path.exists():
@@ -60,15 +64,17 @@ class _Typed(ast.NodeTransformer):
         return ast.parse(f"{node.id}[i]", mode="eval").body if node.id in self._inputs else node
 
 
-def _source(formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...], dtype: str) -> str:
+def _source(formula: str, inputs: tuple[str, ...], attrs: tuple[str, ...], target: str,
+            dtype: str) -> str:
     typed = ast.unparse(_Typed(inputs).visit(ast.parse(formula, mode="eval")))
     arguments = ", ".join(["start", "stop", *inputs, *attrs, "out"])
-    # numba counts from 0 without checks for negative indices, so the loop becomes vector code
+    # numba counts from 0 without checks for negative indices, so the loop becomes vector code;
+    # where one array had two names, it would not, as they could overlap in any way
     slices = "".join(f"    {a} = {a}[start:stop]\n" for a in (*inputs, "out"))
     return (f"import math\nfrom math import erf, exp, expm1, log, log1p, tanh\n\n"
             f"import numpy as np\n\nT = np.{dtype}\nsign = np.sign\n\n\n"
             f"def loop({arguments}):\n{slices}"
-            f"    for i in range(stop - start):\n        out[i] = {typed}\n")
+            f"    for i in range(stop - start):\n        {target}[i] = {typed}\n")
 
 
 def where(condition: np.ndarray, a: np.ndarray, b: np.ndarray, *, out: np.ndarray, saved: dict,
