@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidl import Input, Model, Module, Sequential, Tensor, dispatch
+from minidl import Input, Model, Module, Sequential, Tensor, dispatch, no_grad
 from minidl.autograd import functional as F  # noqa: N812
 from minidl.errors import NotFiniteError
 from minidl.nn import deserialize, layers, serialize
@@ -68,6 +69,15 @@ def _residual() -> Model:
     x = Input((6, 6, 3))
     y = layers.Conv2D(3, 3, padding="same")(x)
     return Model(x, _relu()(layers.Add(name="add")([x, y])))
+
+
+def _shortcut(project: bool) -> Model:
+    """Return relu(conv(conv(x)) + x), or with a third convolution of x in the place of x."""
+    x = Input((6, 6, 3))
+    y = layers.Conv2D(3, 1)(layers.Conv2D(4, 3, padding="same")(x))
+    more = layers.Conv2D(3, 3, padding="same", use_bias=False, name="project")(x) if project else x
+    total = layers.Add(name="add")([y, more])
+    return Model(x, layers.Conv2D(2, 1)(layers.BatchNormalization()(total)))
 
 
 MODELS: dict[str, tuple[Callable[[], Model], str]] = {
@@ -131,6 +141,48 @@ def test_fused_equals_layer_by_layer(name: str, dtype: str, training: bool) -> N
     assert fused.keys() == apart.keys()
     for what, value in apart.items():
         assert distance(fused[what], value) <= BOUNDS[dtype], what
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("project", [True, False])
+def test_a_convolution_adds_the_shortcut(project: bool, dtype: str, training: bool) -> None:
+    model = _shortcut(project).astype(dtype)
+    _scatter(model, 1)
+    x = _drawn(model, dtype, 2)
+    with op_names() as names:
+        fused = _run(model, x, training)
+    assert names.count("conv2d_add") == 1
+    with layer_by_layer(model), op_names() as names:
+        apart = _run(model, x, training)
+    assert "conv2d_add" not in names
+    for what, value in apart.items():
+        assert distance(fused[what], value) <= BOUNDS[dtype], what
+
+
+def test_the_later_of_two_convolutions_adds() -> None:
+    model = _shortcut(project=True)
+    seen: list[str] = []
+    model.get_layer("project").register_forward_hook(lambda *_: seen.append("project"))
+    assert "add" in ops_of(model, _drawn(model, "float32", 3))  # the hook parts it from the sum
+    assert seen == ["project"]
+
+
+def test_what_a_shortcut_held_goes_when_it_was_added() -> None:
+    alive: list[bool] = []
+    x = Input((6, 6, 3))
+    inner = layers.Conv2D(3, 1, name="inner")(x)
+    total = layers.Add()([layers.Conv2D(3, 3, padding="same")(inner), inner])
+    model = Model(x, layers.Activation("tanh", name="last")(total))
+    held: list[Any] = []
+    model.get_layer("inner").register_forward_hook(
+        lambda _, __, y: held.append(weakref.ref(y)))
+    model.get_layer("last").register_forward_pre_hook(
+        lambda *_: alive.append(held[0]() is not None))
+    with no_grad():
+        names = ops_of(model, np.zeros((1, 6, 6, 3), "float32"))
+    assert names == ["conv2d", "conv2d_add", "tanh"]
+    assert alive == [False]
 
 
 @pytest.mark.parametrize("name", MODELS)

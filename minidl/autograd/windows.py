@@ -80,6 +80,19 @@ def conv2d_relu(x: TensorLike, w: TensorLike, b: TensorLike | None = None, strid
                  groups=groups)
 
 
+def conv2d_add(x: TensorLike, w: TensorLike, b: TensorLike | None, more: TensorLike,
+               stride: Pair = 1, padding: Padding = "valid", dilation: Pair = 1, groups: int = 1,
+               algorithm: str | None = None) -> Tensor:
+    """Return what `conv2d` returns plus more (N, P, Q, K), as one op.
+
+    >>> conv2d_add([[[[2.0]]]], [[[[3.0]]]], None, [[[[1.0]]]]).tolist()
+    [[[[7.0]]]]
+    """
+    return apply("conv2d_add", as_tensor(x), as_tensor(w), optional(b), as_tensor(more),
+                 algorithm=algorithm, stride=nested(stride), padding=nested(padding),
+                 dilation=nested(dilation), groups=groups)
+
+
 def conv1d_transpose(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pair = 1,
                      padding: Padding = "valid", output_padding: Pair | None = None,
                      dilation: Pair = 1, groups: int = 1, algorithm: str | None = None) -> Tensor:

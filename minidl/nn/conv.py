@@ -76,10 +76,13 @@ class _Conv(Module):
 
     def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
         """Return activation(x * w + b), by default with the layer's own activation."""
-        return activations.apply(
-            activation or self.activation, *self.functions, x, self.kernel, self.bias,
-            stride=self.strides, padding=self.padding, dilation=self.dilation_rate,
-            groups=self.groups)
+        return activations.apply(activation or self.activation, *self.functions, x, self.kernel,
+                                 self.bias, **self._window())
+
+    def _window(self) -> dict[str, Any]:
+        """Return how the window moves, as the functions of tensors take it."""
+        return {"stride": self.strides, "padding": self.padding, "dilation": self.dilation_rate,
+                "groups": self.groups}
 
 
 class Conv1D(_Conv):
@@ -98,6 +101,17 @@ class Conv2D(_Conv):
     """
 
     input_axes, layout = 4, "(N, H, W, C)"
+
+    def forward(self, x: Tensor, activation: activations.Function | None = None,
+                more: Tensor | None = None) -> Tensor:
+        """Return activation(x * w + b), by default with the layer's own activation.
+
+        Args:
+            more: is added by the same op; the activation must be the identity then.
+        """
+        if more is None:
+            return super().forward(x, activation)
+        return F.conv2d_add(x, self.kernel, self.bias, more, **self._window())
 
 
 class DepthwiseConv2D(_Conv):

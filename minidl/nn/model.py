@@ -78,19 +78,19 @@ class Model(Module):
         for symbol, value in zip(self.inputs, given, strict=True):
             check_input(symbol, value)
             values[symbol] = value
-        merged: set[Node] = set()
+        done: set[Node] = set()
         for node, last in self._steps:
-            if node in merged:
-                continue
-            relu = fuse.relu_of(node, self._pairs)
-            args, options = map_tree(lambda leaf: _value(values, leaf), (node.args, node.options))
-            y = node.layer(*args, **options, **(fuse.RELU if relu else {}))
-            values.update(zip((relu or node).symbols, leaves(y), strict=True))
-            if relu:
-                merged.add(relu)
-            del args, options, y
+            if node not in done:
+                pair = fuse.pair_of(node, self._pairs)
+                args, options = map_tree(
+                    lambda leaf: _value(values, leaf), (node.args, node.options))
+                y = node.layer(*args, **options, **(pair.options(values) if pair else {}))
+                made = pair.then if pair else node
+                values.update(zip(made.symbols, leaves(y), strict=True))
+                done.add(made)
+                del args, options, y
             for symbol in last:
-                del values[symbol]
+                values.pop(symbol, None)  # there is none between two calls that were one
         return map_tree(values.__getitem__, self.outputs)
 
     def get_layer(self, name: str | int) -> Module:

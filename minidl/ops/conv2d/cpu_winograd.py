@@ -12,8 +12,8 @@ that all stays in the second-level cache:
 U = G w G' is made once per call. Nothing is padded in memory: inputs outside are read as zeros.
 Of the multiplications of the direct form this takes n n / (m m r r): 25 % for 3x3, 16 % for 5x5.
 
-The transforms are in `winograd.py`, the weight gradient in `cpu_winograd_weights.py`, the tiles'
-shapes in `backend/tiles.py`.
+The matrices are in `winograd.py`, the transforms in `cpu_winograd_transforms.py`, the weight
+gradient in `cpu_winograd_weights.py`, the tiles' shapes in `backend/tiles.py`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from ...backend.simd import (
 )
 from ...backend.tiles import add_products, store_tile, take, zeros
 from ...spec import Pads, Shape, Spec
+from .cpu_winograd_transforms import of_window, transform_data, transform_products
 from .tiling import DEEPEST, M, Tiling, points, tiling
-from .winograd import of_window, transform_data, transform_products
 
 LEAST_RANGES = 16
 LEAST_CHANNELS = 8  # a vector's, in the least

@@ -1,7 +1,7 @@
 """Weight gradient of the Winograd convolution, for 3x3 and 5x5 windows with stride 1.
 
 A tile of m x m pixels of gy is the window here, and gw the r x r outputs; m, n and the transforms
-are as in the forward pass (`cpu_winograd.py`, `winograd.py`). For blocks of some dozen tiles:
+are as in the forward pass (`cpu_winograd.py`). For blocks of some dozen tiles:
 
     V[p][tile, channel] = B d B'        of n x n pixels of x
     Z[p][panel][tile, filter] = G gy G'
@@ -25,8 +25,8 @@ from ...backend.simd import lanes, load, load_every, load_inside, store, store_e
 from ...backend.tiles import add_products, add_tile, store_tile, take, zeros
 from ...spec import Pads, Shape, Spec
 from .cpu_winograd import accepts, pays
+from .cpu_winograd_transforms import of_window, transform_data, transform_products
 from .tiling import M, Tiling, points, tiling
-from .winograd import of_window, transform_data, transform_products
 
 SUM_BYTES = 16 << 20  # of all S together, as far as there are at least two
 MOST_PARTS = 8

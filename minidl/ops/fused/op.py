@@ -1,8 +1,8 @@
-"""Ops that end in relu: convolutions, dense layers, batch normalisation by given statistics, sums.
+"""Ops that end in relu or in a sum: convolutions, dense layers, batch normalisation.
 
 conv2d_relu, conv1d_relu, linear_relu, batch_norm_inference_relu: max(y, 0) with y the plain op
-(see `rectified.py`). add_relu: max(a + b, 0), a and b of one shape. And conv2d_input_gradient_add,
-which adds the gradient that came before (see `added.py`).
+(see `rectified.py`). add_relu: max(a + b, 0), a and b of one shape. And ops that end in a sum,
+conv2d_add and conv2d_input_gradient_add (see `added.py`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ rectified("linear", bias="b")
 rectified("batch_norm_inference", kernels=(Kernel(
     "default", "minidl.ops.batchnorm.cpu:batch_norm_inference_relu",
     workspace=inference_workspace),))
+added("conv2d")
 added("conv2d_input_gradient")
 
 # ---- sums ----------------------------------------------------------------------------------
