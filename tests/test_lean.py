@@ -41,3 +41,44 @@ def test_what_was_put_off_is_there_when_it_is_needed(arguments):
     done = subprocess.run([sys.executable, "-c", WORKER, *arguments], capture_output=True,
                           text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+COLLECTED = """
+import gc
+import numba
+from minidl.backend import cpu
+
+inside, runs = [], []
+gc.callbacks.append(lambda phase, info: runs.append(phase) if inside else None)
+
+@numba.njit
+def inner(x):
+    return [x, x + 1]
+
+@numba.njit
+def outer(x):
+    return [inner(x), inner(x + 1)]
+
+gc.set_threshold(1, 1, 1)
+for setting in (gc.enable, gc.disable):
+    setting()
+    before = gc.isenabled()
+    inside.append(1)
+    runs.clear()
+    outer.compile((numba.int64,) if before else (numba.float64,))
+    inside.clear()
+    assert not runs, runs
+    assert gc.isenabled() == before
+try:
+    numba.njit(lambda x: x.nothing)(1)
+except numba.core.errors.TypingError:
+    pass
+gc.enable()
+outer.compile((numba.int32,))
+assert gc.isenabled()
+"""
+
+
+def test_the_collector_rests_while_numba_compiles() -> None:
+    done = subprocess.run([sys.executable, "-c", COLLECTED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
