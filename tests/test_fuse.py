@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ import pytest
 
 from minidl import Input, Model, Module, Sequential, Tensor, dispatch, no_grad
 from minidl.autograd import functional as F  # noqa: N812
+from minidl.backend.memory import pool
 from minidl.errors import NotFiniteError
-from minidl.nn import deserialize, layers, serialize
+from minidl.nn import deserialize, fuse, layers, serialize
 from minidl.testing.result_checks import distance
 from minidl.train.inspect import trace_nan
 
@@ -183,6 +184,50 @@ def test_what_a_shortcut_held_goes_when_it_was_added() -> None:
         names = ops_of(model, np.zeros((1, 6, 6, 3), "float32"))
     assert names == ["conv2d", "conv2d_add", "tanh"]
     assert alive == [False]
+
+
+# ---- a few samples at a time -----------------------------------------------------------------
+
+
+def _pooled(pooling: Module) -> Model:
+    x = Input((40, 40, 3))
+    y = layers.Conv2D(8, 3, activation="relu", name="conv")(x)
+    return Model(x, layers.Flatten()(pooling(y)))
+
+
+@pytest.mark.parametrize("samples", [1, 3, 7])
+@pytest.mark.parametrize("pooling", [layers.MaxPooling2D(2), layers.AveragePooling2D(3, strides=2)])
+def test_without_gradients_large_results_are_pooled_sample_by_sample(
+        pooling: Module, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = 38 * 38 * 8 * 4
+    monkeypatch.setattr(fuse, "SLICE", one * samples)
+    model = _pooled(pooling)
+    model.eval()
+    x = np.random.default_rng(3).standard_normal((14, 40, 40, 3)).astype("float32")
+    peaks, results = [], []
+    for apart in (True, False):
+        with layer_by_layer(model) if apart else nullcontext(), no_grad(), op_names() as names:
+            pool.reset_peak()
+            before = pool.taken
+            results.append(model(x).numpy())
+            peaks.append(pool.peak - before)
+        assert names.count("conv2d_relu") == (1 if apart else -(-14 // samples))
+    np.testing.assert_allclose(*results, rtol=1e-6, atol=1e-6)
+    assert peaks[1] < peaks[0] - 5 * one
+
+
+def test_small_batches_and_calls_with_gradients_are_pooled_whole() -> None:
+    model = _pooled(layers.MaxPooling2D(2))
+    x = np.zeros((4, 40, 40, 3), "float32")
+    model.eval()
+    with no_grad():
+        assert ops_of(model, x).count("conv2d_relu") == 1  # less than two slices
+    pair, = [p for p in model._pairs.values() if p.samples]
+    assert pair.samples == fuse.SLICE // (38 * 38 * 8 * 4)
+    large = np.zeros((2 * pair.samples, 40, 40, 3), "float32")
+    assert ops_of(model, large).count("conv2d_relu") == 1
+    with no_grad():
+        assert ops_of(model, large).count("conv2d_relu") == 2
 
 
 @pytest.mark.parametrize("name", MODELS)

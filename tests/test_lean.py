@@ -43,42 +43,45 @@ def test_what_was_put_off_is_there_when_it_is_needed(arguments):
     assert done.returncode == 0, done.stderr
 
 
-COLLECTED = """
+COLLECTOR = """
 import gc
 import numba
+from numba.core import event
 from minidl.backend import cpu
 
-inside, runs = [], []
-gc.callbacks.append(lambda phase, info: runs.append(phase) if inside else None)
+on = []
+
+class See(event.Listener):
+    def on_start(self, _):
+        on.append(gc.isenabled())
+
+    on_end = on_start
+
+event.register("numba:compile", See())
 
 @numba.njit
 def inner(x):
-    return [x, x + 1]
+    return x + 1
 
 @numba.njit
 def outer(x):
-    return [inner(x), inner(x + 1)]
+    return inner(x) + inner(x + 1)
 
-gc.set_threshold(1, 1, 1)
-for setting in (gc.enable, gc.disable):
-    setting()
-    before = gc.isenabled()
-    inside.append(1)
-    runs.clear()
-    outer.compile((numba.int64,) if before else (numba.float64,))
-    inside.clear()
-    assert not runs, runs
-    assert gc.isenabled() == before
+for was in (True, False):
+    gc.enable() if was else gc.disable()
+    outer.compile((numba.int64,) if was else (numba.float64,))
+    assert on[:3] == [False] * 3, on  # at the start of both, and the end of the inner one
+    assert gc.isenabled() == was
+    on.clear()
+gc.enable()
 try:
     numba.njit(lambda x: x.nothing)(1)
 except numba.core.errors.TypingError:
     pass
-gc.enable()
-outer.compile((numba.int32,))
-assert gc.isenabled()
+assert on[0] is False and gc.isenabled()
 """
 
 
 def test_the_collector_rests_while_numba_compiles() -> None:
-    done = subprocess.run([sys.executable, "-c", COLLECTED], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", COLLECTOR], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

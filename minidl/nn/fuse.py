@@ -1,19 +1,25 @@
-"""Which neighbouring layers of a model are computed together: something, then relu or a sum.
+"""Which neighbouring layers of a model are computed together.
 
-A layer of `STARTS` without an activation of its own does the relu of the layer after it at the end
-of its own work, and a convolution adds what an `Add` after it would add, as one op (`ops/fused/`),
-where nobody can see the difference: nothing else takes what lies between, each of the two layers is
-called once in the model, and neither has a hook. The model stays as it is written; a hook that is
-registered later parts the two from then on.
+- A layer of `STARTS` without an activation of its own does the relu of the layer after it at the
+  end of its own work, as one op (`ops/fused/`).
+- A convolution adds what an `Add` after it would add, likewise.
+- Without gradients a convolution and the pooling after it take a few samples at a time, where the
+  result between them is large: then that lies in the cache, and takes little memory.
+
+All this happens where nobody can see the difference: nothing else takes what lies between, each of
+the two layers is called once in the model, and neither has a hook. The model stays as it is
+written; a hook that is registered later parts the two from then on.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .. import config
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
 from . import activations
 from .activation_layers import Activation, ReLU
@@ -23,6 +29,7 @@ from .graph import Node
 from .merge import Add
 from .module import Module
 from .normalization import BatchNormalization
+from .pooling import AveragePooling2D, MaxPooling2D
 from .symbol import Symbol
 
 STARTS = (Conv1D, Conv2D, DepthwiseConv2D, Dense, BatchNormalization, Add)
@@ -34,6 +41,8 @@ ENDS: dict[type[Module], Callable[[Any], bool]] = {
 """Layers that may be relu, and what says whether one is."""
 
 RELU = {"activation": F.relu}
+POOLS = (MaxPooling2D, AveragePooling2D)
+SLICE = 16 << 20  # bytes between a convolution and its pooling
 
 
 @dataclass(frozen=True)
@@ -42,15 +51,27 @@ class Pair:
 
     Attributes:
         then: the call that is replaced.
-        more: what a sum adds; None for relu.
+        more: what a sum adds.
+        samples: that are taken at a time, where `then` is a pooling.
     """
 
     then: Node
     more: Symbol | None = None
+    samples: int = 0
 
-    def options(self, values: Mapping[Symbol, Any]) -> dict[str, Any]:
-        """Return the options with which the first call does both."""
-        return RELU if self.more is None else {"more": values[self.more]}
+    def call(self, first: Module, args: tuple[Any, ...], values: Mapping[Symbol, Any]) -> Any:
+        """Return what `first` and then the other layer give.
+
+        Args:
+            values: those of the symbols so far.
+        """
+        if self.more is not None:
+            return first(*args, more=values[self.more])
+        if not self.samples:
+            return first(*args, **RELU)
+        x, = args
+        return F.concat([self.then.layer(first(x[i:i + self.samples]))
+                         for i in range(0, len(x), self.samples)], 0)
 
 
 def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
@@ -80,21 +101,36 @@ def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
             node = first(symbol, (Conv2D,))
             if node and more.trials == symbol.trials:  # one shape
                 found[node] = Pair(then, more)
+        elif type(then.layer) in POOLS and (node := first(then.inputs[0], (Conv2D,))):
+            spec = then.inputs[0].trials[0]
+            samples = SLICE // max(math.prod(spec.shape[1:]) * spec.dtype.itemsize, 1)
+            found[node] = Pair(then, samples=max(samples, 1))
     return found
 
 
-def pair_of(node: Node, pairs: Mapping[Node, Pair]) -> Pair | None:
-    """Return the pair of a call that is to be computed as one now, if there is one."""
+def pair_of(node: Node, pairs: Mapping[Node, Pair], args: tuple[Any, ...]) -> Pair | None:
+    """Return the pair of a call that is to be computed as one now, if there is one.
+
+    Args:
+        args: of the call.
+    """
     pair = pairs.get(node)
-    return pair if pair is not None and together(node.layer, pair.then.layer) else None
+    if pair is None or not _unseen(node.layer, pair.then.layer):
+        return None
+    if pair.samples:
+        pays = len(args[0]) >= 2 * pair.samples
+        return pair if pays and not (config.grad_enabled() or config.only_shapes()) else None
+    return pair if _together(node.layer, pair.then.layer) else None
 
 
-def together(first: Module, then: Module) -> bool:
-    """Say whether two layers, one after the other, are to be computed as one now."""
-    start: Any = first
-    return (start.activation is activations.linear and (_is_relu(then) or _is_sum(then))
-            and all(layer.built and not (layer._hooks or layer._pre_hooks)
-                    for layer in (first, then)))
+def _unseen(*layers: Module) -> bool:
+    """Say whether nobody looks at what lies between layers."""
+    return all(layer.built and not (layer._hooks or layer._pre_hooks) for layer in layers)
+
+
+def _together(first: Any, then: Module) -> bool:
+    """Say whether what two layers are now can be done by one op."""
+    return first.activation is activations.linear and (_is_relu(then) or _is_sum(then))
 
 
 def _is_relu(layer: Module) -> bool:
@@ -111,8 +147,9 @@ def chain(layers: Sequence[Module]) -> Iterator[tuple[Module, dict[str, Any]]]:
     at = 0
     while at < len(layers):
         pair = layers[at:at + 2]
-        if (len(pair) == 2 and type(pair[0]) in STARTS and _is_relu(pair[1])
-                and together(*pair) and all(layers.count(layer) == 1 for layer in pair)):
+        once = len(pair) == 2 and all(layers.count(layer) == 1 for layer in pair)
+        if (once and type(pair[0]) in STARTS and _is_relu(pair[1])
+                and _unseen(*pair) and _together(*pair)):
             yield pair[0], RELU
             at += 2
         else:

@@ -81,10 +81,11 @@ class Model(Module):
         done: set[Node] = set()
         for node, last in self._steps:
             if node not in done:
-                pair = fuse.pair_of(node, self._pairs)
                 args, options = map_tree(
                     lambda leaf: _value(values, leaf), (node.args, node.options))
-                y = node.layer(*args, **options, **(pair.options(values) if pair else {}))
+                pair = fuse.pair_of(node, self._pairs, args)
+                y = (pair.call(node.layer, args, values) if pair
+                     else node.layer(*args, **options))
                 made = pair.then if pair else node
                 values.update(zip(made.symbols, leaves(y), strict=True))
                 done.add(made)
