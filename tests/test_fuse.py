@@ -189,19 +189,21 @@ def test_what_a_shortcut_held_goes_when_it_was_added() -> None:
 # ---- a few samples at a time -----------------------------------------------------------------
 
 
-def _pooled(pooling: Module) -> Model:
-    x = Input((40, 40, 3))
-    y = layers.Conv2D(8, 3, activation="relu", name="conv")(x)
-    return Model(x, layers.Flatten()(pooling(y)))
+def _pooled(pooling: Module, chain: bool = False) -> Any:
+    x, conv = Input((40, 40, 3)), layers.Conv2D(8, 3, activation="relu", name="conv")
+    if chain:
+        return Sequential([x, conv, pooling, layers.Flatten()])
+    return Model(x, layers.Flatten()(pooling(conv(x))))
 
 
+@pytest.mark.parametrize("chain", [True, False])
 @pytest.mark.parametrize("samples", [1, 3, 7])
 @pytest.mark.parametrize("pooling", [layers.MaxPooling2D(2), layers.AveragePooling2D(3, strides=2)])
 def test_without_gradients_large_results_are_pooled_sample_by_sample(
-        pooling: Module, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        pooling: Module, samples: int, chain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     one = 38 * 38 * 8 * 4
     monkeypatch.setattr(fuse, "SLICE", one * samples)
-    model = _pooled(pooling)
+    model = _pooled(type(pooling)(pooling.pool_size, pooling.strides), chain)
     model.eval()
     x = np.random.default_rng(3).standard_normal((14, 40, 40, 3)).astype("float32")
     peaks, results = [], []

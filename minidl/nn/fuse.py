@@ -17,6 +17,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .. import config
@@ -69,9 +70,7 @@ class Pair:
             return first(*args, more=values[self.more])
         if not self.samples:
             return first(*args, **RELU)
-        x, = args
-        return F.concat([self.then.layer(first(x[i:i + self.samples]))
-                         for i in range(0, len(x), self.samples)], 0)
+        return _in_slices(first, self.then.layer, self.samples, *args)
 
 
 def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
@@ -102,25 +101,17 @@ def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
             if node and more.trials == symbol.trials:  # one shape
                 found[node] = Pair(then, more)
         elif type(then.layer) in POOLS and (node := first(then.inputs[0], (Conv2D,))):
-            spec = then.inputs[0].trials[0]
-            samples = SLICE // max(math.prod(spec.shape[1:]) * spec.dtype.itemsize, 1)
-            found[node] = Pair(then, samples=max(samples, 1))
+            found[node] = Pair(then, samples=_samples(then.inputs[0]))
     return found
 
 
-def pair_of(node: Node, pairs: Mapping[Node, Pair], args: tuple[Any, ...]) -> Pair | None:
-    """Return the pair of a call that is to be computed as one now, if there is one.
-
-    Args:
-        args: of the call.
-    """
+def pair_of(node: Node, pairs: Mapping[Node, Pair]) -> Pair | None:
+    """Return the pair of a call that is to be computed as one now, if there is one."""
     pair = pairs.get(node)
     if pair is None or not _unseen(node.layer, pair.then.layer):
         return None
-    if pair.samples:
-        pays = len(args[0]) >= 2 * pair.samples
-        return pair if pays and not (config.grad_enabled() or config.only_shapes()) else None
-    return pair if _together(node.layer, pair.then.layer) else None
+    together = _without_trace() if pair.samples else _together(node.layer, pair.then.layer)
+    return pair if together else None
 
 
 def _unseen(*layers: Module) -> bool:
@@ -142,16 +133,48 @@ def _is_sum(layer: Any) -> bool:
     return type(layer) is Add and layer.activation is activations.linear
 
 
-def chain(layers: Sequence[Module]) -> Iterator[tuple[Module, dict[str, Any]]]:
-    """Yield the layers of a chain that are to be called, each with the options of the call."""
+def chain(layers: Sequence[Module], symbols: Sequence[Symbol] = ()
+          ) -> Iterator[Callable[[Any], Any]]:
+    """Yield what is to be called for a chain of layers, one after the other.
+
+    Args:
+        symbols: the input and the layers' outputs, where they are known.
+    """
     at = 0
     while at < len(layers):
         pair = layers[at:at + 2]
         once = len(pair) == 2 and all(layers.count(layer) == 1 for layer in pair)
-        if (once and type(pair[0]) in STARTS and _is_relu(pair[1])
-                and _unseen(*pair) and _together(*pair)):
-            yield pair[0], RELU
-            at += 2
-        else:
-            yield pair[0], {}
-            at += 1
+        joined = (_joined(pair[0], pair[1], symbols[at + 1:at + 2])
+                  if once and _unseen(*pair) else None)
+        yield joined or pair[0]
+        at += 2 if joined else 1
+
+
+def _joined(first: Module, then: Module, between: Sequence[Symbol]) -> Callable[[Any], Any] | None:
+    """Return what does the work of two layers, None where each is to do its own."""
+    if type(first) in STARTS and _is_relu(then) and _together(first, then):
+        return partial(first, **RELU)
+    if type(first) is Conv2D and type(then) in POOLS and between and _without_trace():
+        return partial(_in_slices, first, then, _samples(between[0]))
+    return None
+
+
+# ---- a few samples at a time ---------------------------------------------------------------
+
+
+def _samples(between: Symbol) -> int:
+    """Return how many samples of what lies between two layers make a slice."""
+    spec = between.trials[0]
+    return max(SLICE // max(math.prod(spec.shape[1:]) * spec.dtype.itemsize, 1), 1)
+
+
+def _without_trace() -> bool:
+    """Say whether values are computed that backward will not need."""
+    return not (config.grad_enabled() or config.only_shapes())
+
+
+def _in_slices(first: Module, then: Module, samples: int, x: Any) -> Any:
+    """Return then(first(x)), a few samples at a time if there are many."""
+    if len(x) < 2 * samples:
+        return then(first(x))
+    return F.concat([then(first(x[i:i + samples])) for i in range(0, len(x), samples)], 0)

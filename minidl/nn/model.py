@@ -83,7 +83,7 @@ class Model(Module):
             if node not in done:
                 args, options = map_tree(
                     lambda leaf: _value(values, leaf), (node.args, node.options))
-                pair = fuse.pair_of(node, self._pairs, args)
+                pair = fuse.pair_of(node, self._pairs)
                 y = (pair.call(node.layer, args, values) if pair
                      else node.layer(*args, **options))
                 made = pair.then if pair else node

@@ -79,8 +79,8 @@ class Sequential(Module):
         """Return the last layer's output."""
         if self._symbols:
             check_input(self._symbols[0], x)
-        for layer, options in fuse.chain(self.layers):
-            x = layer(x, **options)
+        for compute in fuse.chain(self.layers, self._symbols):
+            x = compute(x)
         return x
 
     @property
