@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 
 from minidl import dispatch
 from minidl.backend import simd, tiles
+from minidl.ops import registry
+from minidl.ops.conv2d.tiling import DEEPEST
+from minidl.ops.conv2d.winograd import matrices
+from minidl.spec import Spec
 
 BOUNDS = {"winograd": 1e-5, "direct": 1e-6, "im2col": 1e-6}  # norm of the difference over norm
 SHAPES = ((2, 16, 256, 64, 3), (3, 14, 33, 47, 3), (2, 13, 96, 40, 5))  # N, H = W, C, K, window
@@ -52,3 +57,27 @@ def test_the_chosen_tile_wastes_least(columns: int, itemsize: int) -> None:
     rows, vectors = tiles.tile_for(columns, itemsize)
     assert (rows, vectors) in tiles.TILES
     assert padded(vectors) == min(padded(v) for _, v in tiles.TILES)
+
+
+@pytest.mark.parametrize(("m", "r"), [(4, 3), (4, 5), (3, 4), (5, 4), (2, 3), (6, 3), (3, 3)])
+def test_winograd_matrices_are_exact(m: int, r: int) -> None:
+    rng = np.random.default_rng(m + r)
+    d, g = ([Fraction(int(i), 7) for i in rng.integers(-9, 9, count)] for count in (m + r - 1, r))
+
+    def product(name: str, vector: list[Fraction]) -> list[Fraction]:
+        return [sum((a * b for a, b in zip(row, vector, strict=True)), Fraction(0))
+                for row in matrices(m, r)[name]]
+
+    both = [a * b for a, b in zip(product("G", g), product("B", d), strict=True)]
+    assert product("A", both) == [sum(d[i + j] * g[j] for j in range(r)) for i in range(m)]
+
+
+@pytest.mark.parametrize("r", DEEPEST)
+def test_winograd_leaves_too_many_channels_to_others(r: int) -> None:
+    def variant(channels: int) -> str:
+        x, w = (Spec(shape, np.dtype("float32")) for shape in (
+            (8, 32, 32, channels), (r, r, channels, 64)))
+        attrs = {**SAME, "padding": ((r // 2, r // 2), (r // 2, r // 2))}
+        return registry.get("conv2d").kernel("cpu", (x, w, None), attrs).name
+
+    assert [variant(DEEPEST[r]), variant(DEEPEST[r] + 1)] == ["winograd", "direct"]
