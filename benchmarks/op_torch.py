@@ -42,16 +42,16 @@ def batch_norm(given: Inputs, relu: bool = False) -> Run:
 
 
 def batch_norm_gradient(given: Inputs, relu: bool = False) -> Run:
-    """Return the gradients by all three inputs."""
+    """Return the gradients by gamma and beta, and by x if that is wanted."""
     x, gamma = given[1], given.optional(2)
     gamma = torch.ones(x.shape[1]) if gamma is None else gamma
     y, mean, inverse = torch.native_batch_norm(x, gamma, gamma, None, None, True, 0.1, 1e-3)
-    gy = torch.randn_like(y)
+    gy, by_x = torch.randn_like(y), given.attrs["input_gradient"]
 
     def run() -> Any:
         g = aten.threshold_backward(gy, y, 0) if relu else gy
         return aten.native_batch_norm_backward(g, x, gamma, None, None, mean, inverse, True, 1e-3,
-                                               [True, True, True])[0]
+                                               [by_x, True, True])[0 if by_x else 1]
 
     return run
 
