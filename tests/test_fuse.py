@@ -73,7 +73,7 @@ def _residual() -> Model:
 
 
 def _shortcut(project: bool) -> Model:
-    """Return relu(conv(conv(x)) + x), or with a third convolution of x in the place of x."""
+    """Return conv(bn(conv(conv(x)) + x)), or with a convolution of x in the place of the last x."""
     x = Input((6, 6, 3))
     y = layers.Conv2D(3, 1)(layers.Conv2D(4, 3, padding="same")(x))
     more = layers.Conv2D(3, 3, padding="same", use_bias=False, name="project")(x) if project else x

@@ -147,8 +147,8 @@ class DepthwiseConv2D(_Conv):
         rows, columns, channels, multiplier = self.kernel.shape
         w = F.reshape(self.kernel, (rows, columns, 1, channels * multiplier))
         return activations.apply(
-            activation or self.activation, *self.functions, x, w, self.bias, stride=self.strides,
-            padding=self.padding, dilation=self.dilation_rate, groups=channels)
+            activation or self.activation, *self.functions, x, w, self.bias,
+            **{**self._window(), "groups": channels})
 
 
 class _ConvTranspose(_Conv):
@@ -177,9 +177,7 @@ class Conv2DTranspose(_ConvTranspose):
     def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
         """Return activation(transposed convolution of x, plus b)."""
         return (activation or self.activation)(F.conv2d_transpose(
-            x, self.kernel, self.bias, stride=self.strides, padding=self.padding,
-            output_padding=self.output_padding, dilation=self.dilation_rate,
-            groups=self.groups))
+            x, self.kernel, self.bias, output_padding=self.output_padding, **self._window()))
 
 
 class Conv1DTranspose(_ConvTranspose):

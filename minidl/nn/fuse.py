@@ -60,17 +60,15 @@ class Pair:
     more: Symbol | None = None
     samples: int = 0
 
-    def call(self, first: Module, args: tuple[Any, ...], values: Mapping[Symbol, Any]) -> Any:
-        """Return what `first` and then the other layer give.
+    def joined(self, first: Module, values: Mapping[Symbol, Any]) -> Callable[..., Any] | None:
+        """Return what does the work of both calls, None where each is to do its own now.
 
         Args:
+            first: layer of the first call.
             values: those of the symbols so far.
         """
-        if self.more is not None:
-            return first(*args, more=values[self.more])
-        if not self.samples:
-            return first(*args, **RELU)
-        return _in_slices(first, self.then.layer, self.samples, *args)
+        more = None if self.more is None else values[self.more]
+        return _joined(first, self.then.layer, more, self.samples)
 
 
 def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
@@ -105,13 +103,16 @@ def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
     return found
 
 
-def pair_of(node: Node, pairs: Mapping[Node, Pair]) -> Pair | None:
-    """Return the pair of a call that is to be computed as one now, if there is one."""
-    pair = pairs.get(node)
-    if pair is None or not _unseen(node.layer, pair.then.layer):
+def _joined(first: Module, then: Module, more: Any = None, samples: int = 0
+            ) -> Callable[..., Any] | None:
+    """Return what does the work of two layers, None where each is to do its own now."""
+    if not _unseen(first, then):
         return None
-    together = _without_trace() if pair.samples else _together(node.layer, pair.then.layer)
-    return pair if together else None
+    if samples:
+        return partial(_in_slices, first, then, samples) if _without_trace() else None
+    if not _together(first, then):
+        return None
+    return partial(first, **(RELU if more is None else {"more": more}))
 
 
 def _unseen(*layers: Module) -> bool:
@@ -142,21 +143,15 @@ def chain(layers: Sequence[Module], symbols: Sequence[Symbol] = ()
     """
     at = 0
     while at < len(layers):
-        pair = layers[at:at + 2]
-        once = len(pair) == 2 and all(layers.count(layer) == 1 for layer in pair)
-        joined = (_joined(pair[0], pair[1], symbols[at + 1:at + 2])
-                  if once and _unseen(*pair) else None)
+        pair, between, joined = layers[at:at + 2], symbols[at + 1:at + 2], None
+        if len(pair) == 2 and all(layers.count(layer) == 1 for layer in pair):
+            first, then = pair
+            if type(first) in STARTS and _is_relu(then):
+                joined = _joined(first, then)
+            elif type(first) is Conv2D and type(then) in POOLS and between:
+                joined = _joined(first, then, samples=_samples(between[0]))
         yield joined or pair[0]
         at += 2 if joined else 1
-
-
-def _joined(first: Module, then: Module, between: Sequence[Symbol]) -> Callable[[Any], Any] | None:
-    """Return what does the work of two layers, None where each is to do its own."""
-    if type(first) in STARTS and _is_relu(then) and _together(first, then):
-        return partial(first, **RELU)
-    if type(first) is Conv2D and type(then) in POOLS and between and _without_trace():
-        return partial(_in_slices, first, then, _samples(between[0]))
-    return None
 
 
 # ---- a few samples at a time ---------------------------------------------------------------

@@ -83,13 +83,13 @@ class Model(Module):
             if node not in done:
                 args, options = map_tree(
                     lambda leaf: _value(values, leaf), (node.args, node.options))
-                pair = fuse.pair_of(node, self._pairs)
-                y = (pair.call(node.layer, args, values) if pair
-                     else node.layer(*args, **options))
-                made = pair.then if pair else node
+                pair = self._pairs.get(node)
+                joined = pair.joined(node.layer, values) if pair else None
+                y = (joined or node.layer)(*args, **options)
+                made = pair.then if pair and joined else node
                 values.update(zip(made.symbols, leaves(y), strict=True))
                 done.add(made)
-                del args, options, y
+                del args, options, joined, y
             for symbol in last:
                 values.pop(symbol, None)  # there is none between two calls that were one
         return map_tree(values.__getitem__, self.outputs)
