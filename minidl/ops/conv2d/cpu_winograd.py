@@ -39,7 +39,7 @@ from ...backend.simd import (
 from ...backend.tiles import add_products, store_tile, take, zeros
 from ...spec import Pads, Shape, Spec
 from .cpu_winograd_transforms import of_window, transform_data, transform_products
-from .tiling import DEEPEST, M, Tiling, points, tiling
+from .tiling import DEEPEST, SIDE, Tiling, points, tiling
 
 LEAST_RANGES = 16
 LEAST_CHANNELS = 8  # a vector's, in the least
@@ -52,7 +52,7 @@ LEAST_FLOPS = 10**8   # less takes no longer than it takes to start a few more k
 @cache
 def _weights_kernel(r: int, width: int, lane_count: int) -> Any:
     """Return the kernel that transforms windows of r x r."""
-    m, n = M, points(r)
+    m, n = SIDE, points(r)
 
     @kernel
     def weights(start, stop, slot, w, out, spares, channels, depth, filters, panels, taps,
@@ -103,7 +103,7 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, r: int, adds: bool
         adds: whether it adds `more`.
     """
     count, width = rows * vectors, vectors * lane_count
-    m, n = M, points(r)
+    m, n = SIDE, points(r)
 
     @kernel
     def forward(start, stop, slot, x, u, bias, more, y, vs, all_products, spares, lefts, tops,

@@ -26,7 +26,7 @@ from ...backend.tiles import add_products, add_tile, store_tile, take, zeros
 from ...spec import Pads, Shape, Spec
 from .cpu_winograd import accepts, pays
 from .cpu_winograd_transforms import of_window, transform_data, transform_products
-from .tiling import M, Tiling, points, tiling
+from .tiling import SIDE, Tiling, points, tiling
 
 SUM_BYTES = 16 << 20  # of all S together, as far as there are at least two
 MOST_PARTS = 8
@@ -63,7 +63,7 @@ def transform_gradient(gy, spare, z, tile, place, numbers, lane_count, m, r, n):
 def _sums_kernel(rows: int, vectors: int, lane_count: int, r: int) -> Any:
     """Return the kernel for register tiles of so many rows and vectors, windows of r x r."""
     count, width = rows * vectors, vectors * lane_count
-    m, n = M, points(r)
+    m, n = SIDE, points(r)
 
     @kernel
     def sums(start, stop, slot, parts, x, gy, totals, vs, zs, spares, lefts, tops, numbers):
@@ -107,7 +107,7 @@ def _sums_kernel(rows: int, vectors: int, lane_count: int, r: int) -> Any:
 @cache
 def _outputs_kernel(r: int, width: int, lane_count: int) -> Any:
     """Return the kernel that adds up all S and writes windows of r x r."""
-    m, n = M, points(r)
+    m, n = SIDE, points(r)
     products = n * n
 
     @kernel

@@ -9,7 +9,7 @@ from ...backend.simd import lanes
 from ...backend.tiles import tile_for
 from ...spec import Shape
 
-M = 4                    # side of an output tile: longer ones save products, but not time
+SIDE = 4                 # of an output tile, in pixels: longer ones save products, but not time
 DEEPEST = {3: 2048, 5: 1024}
 """Input channels by window up to which the error stays below 1e-5; it grows with their root."""
 BLOCK_BYTES = 640 << 10  # of V in a block
@@ -56,7 +56,7 @@ class Tiling(NamedTuple):
     @property
     def total(self) -> int:
         """Tiles of all images."""
-        return self.images * -(-self.out_height // M) * -(-self.out_length // M)
+        return self.images * -(-self.out_height // SIDE) * -(-self.out_length // SIDE)
 
     @property
     def blocks(self) -> int:
@@ -75,8 +75,8 @@ class Tiling(NamedTuple):
 
 
 def points(r: int) -> int:
-    """Return how many products a row of M outputs takes."""
-    return M + r - 1
+    """Return how many products a row of SIDE outputs takes."""
+    return SIDE + r - 1
 
 
 @cache
