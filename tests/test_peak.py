@@ -11,7 +11,7 @@ import pytest
 
 import minidl as dl
 from minidl import config, dispatch
-from minidl.backend.memory import SMALLEST, pool, rehearsal, rehearsed
+from minidl.backend.memory import SMALLEST, Pool, pool, rehearsal, rehearsed
 from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.nn.peak import peak_of, size_text
 from minidl.nn.summary import summarize
@@ -125,6 +125,21 @@ def test_rehearsing_changes_nothing():
         np.testing.assert_array_equal(array, before[name])
     for name, parameter in model.named_parameters().items():
         np.testing.assert_array_equal(parameter.grad.numpy(), gradients[name])
+
+
+def test_whatever_memory_holds_gives_no_warning(monkeypatch):
+    empty = Pool.empty
+
+    def signalling(self, shape, dtype):
+        array = empty(self, shape, dtype)
+        array.view(f"u{dtype.itemsize}")[...] = {4: 0x7FA00000, 8: 0x7FF4000000000000}.get(
+            dtype.itemsize, 0)
+        return array
+
+    monkeypatch.setattr(Pool, "empty", signalling)
+    model = small()
+    model.compile("adam", dl.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert summarize(model, batch_size=4).peak is not None
 
 
 def test_more_than_the_machine_has_costs_nothing():

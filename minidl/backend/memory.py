@@ -185,12 +185,14 @@ def rehearsal() -> Iterator[Pool]:
     """Let ops inside the block that compute no values take their arrays from a pool of their own.
 
     Nothing is written there, so it takes no memory of the machine, but its counts are those that
-    computing would give (see `config.shapes_only`).
+    computing would give (see `config.shapes_only`). What the arrays hold is arbitrary, and NumPy
+    gives no warnings of it.
     """
     own = Pool()
     token = _rehearsed.set(own)
     try:
-        yield own
+        with np.errstate(all="ignore"):
+            yield own
     finally:
         _rehearsed.reset(token)
 
