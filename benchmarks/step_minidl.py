@@ -16,16 +16,17 @@ def stepper(case: Any) -> Callable[[], None]:
     """Return the step that `fit` does, or for a network that does not train, `predict`'s."""
     from minidl import losses
     from minidl.train.feed import Batch
-    from minidl.train.step import Compiled, Tracker, predict, train_step
+    from minidl.train.replay import Steps
+    from minidl.train.step import Compiled, Tracker, predict
 
     batch = Batch(case.x, case.y)
     if not case.trains:
         case.model.eval()
         return lambda: predict(case.model, [batch])
     how = Compiled(case.entry.new_optimizer(), losses.get(case.entry.loss), [])
-    tracker, parameters = Tracker([]), case.model.parameters()
     case.model.train()
-    return lambda: train_step(case.model, how, batch, tracker, parameters)
+    steps = Steps(case.model, how, Tracker([]), case.model.parameters())
+    return lambda: steps(batch)
 
 
 def time(network: str, seconds: float, steps: int = 3) -> dict[str, Any]:
@@ -76,13 +77,13 @@ def gradients(made: Any) -> dict[str, np.ndarray]:
     """Return the loss and the gradients by name."""
     from minidl import losses
     from minidl.train.feed import Batch
-    from minidl.train.step import dtype_of, inputs_of, losses_of, mean_loss, penalty
+    from minidl.train.step import Outcome, dtype_of, inputs_of, losses_of, penalty
 
     parameters = made.model.parameters()
     y = made.model.train()(inputs_of(made.x, dtype_of(parameters)))
     values, shares = losses_of(losses.get(made.entry.loss), Batch(made.x, made.y), y)
     values.backward(shares)
-    loss, extra = mean_loss(values, shares), penalty(parameters)
+    loss, extra = Outcome(y, values, shares, []).loss, penalty(parameters)
     if extra is not None:
         extra.backward()
         loss += extra.item()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import config
-from .backend.memory import Pool, pool, rehearsed
+from .backend.memory import Pool, current, rehearsed
 from .errors import ArgumentError, DeviceError, DTypeError, MinidlError
 from .ops import registry
 from .ops.registry import Inferred, Kernel, Op
@@ -101,6 +101,11 @@ def hook(function: Hook) -> Iterator[None]:
         _hooks.reset(token)
 
 
+def hooked() -> bool:
+    """Say whether somebody looks at the calls."""
+    return bool(_hooks.get())
+
+
 def run(name: str | Op, *arrays: Array | None, out: Sequence[Array] | None = None,
         algorithm: str | None = None, device: str = "cpu", **attrs: Any) -> Any:
     """Compute an op on arrays and return its result, or a tuple where it has several."""
@@ -128,10 +133,11 @@ def call(op: Op, arrays: Sequence[Array | None], attrs: Mapping[str, Any], *,
         return _tell(_without_values(plan, arrays, out), lambda: None)
     inputs = tuple(arrays) if op.strided else tuple([
         a if a is None or a.flags.carray else _packed(a) for a in arrays])
+    pool = current()
     results = (tuple([pool.empty(s.shape, s.dtype) for s in plan.out]) if out is None
                else _checked_out(plan, out))
-    done = Call(plan, inputs, results, _buffers(plan.saved) if plan.saved else {},
-                _buffers(plan.work) if plan.work else {})
+    done = Call(plan, inputs, results, _buffers(plan.saved, pool) if plan.saved else {},
+                _buffers(plan.work, pool) if plan.work else {})
     return _tell(done, done.compute)
 
 
@@ -221,7 +227,7 @@ def _contiguous(array: Array | None) -> Array | None:
     return array if array is None or array.flags.c_contiguous else run("copy", array)
 
 
-def _buffers(specs: Mapping[str, Spec], source: Pool = pool) -> dict[str, Array]:
+def _buffers(specs: Mapping[str, Spec], source: Pool) -> dict[str, Array]:
     return {name: source.empty(s.shape, s.dtype) for name, s in specs.items()}
 
 

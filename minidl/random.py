@@ -7,6 +7,9 @@ one seed and one counter.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from .errors import ArgumentError
@@ -18,6 +21,8 @@ class Generator:
     >>> Generator(7).key().tolist()
     [7, 0]
     """
+
+    _noted: list[np.ndarray] | None = None
 
     def __init__(self, seed: int = 0) -> None:
         self.seed(seed)
@@ -32,7 +37,19 @@ class Generator:
     def key(self) -> np.ndarray:
         """Return the next key for a kernel: uint64 [seed, counter]."""
         self._counter += 1
-        return np.array([self._seed, self._counter - 1], np.uint64)
+        key = np.array([self._seed, self._counter - 1], np.uint64)
+        if self._noted is not None:
+            self._noted.append(key)
+        return key
+
+    @contextmanager
+    def noting(self, keys: list[np.ndarray]) -> Iterator[None]:
+        """Put every key that is drawn inside the block into a list, for who records a step."""
+        self._noted = keys
+        try:
+            yield
+        finally:
+            self._noted = None
 
     def numpy(self) -> np.random.Generator:
         """Return a NumPy generator for host-side draws, such as initial weights."""

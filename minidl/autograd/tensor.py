@@ -373,7 +373,7 @@ def _holds(dtype: np.dtype, value: float) -> bool:
 
 def empty(shape: Shape, dtype: str | np.dtype = "float32") -> Tensor:
     """Return a tensor of arbitrary contents from the buffer pool."""
-    return Tensor.own(dispatch.pool.empty(tuple(shape), np.dtype(dtype)))
+    return Tensor.own(dispatch.current().empty(tuple(shape), np.dtype(dtype)))
 
 
 from . import functional  # noqa: E402  (it needs the class above)

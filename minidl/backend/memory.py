@@ -98,6 +98,30 @@ class Pool:
                     if not self._space.close(start, start + len(memory))]
             self._starts, self._regions = [s for s, _ in kept], [m for _, m in kept]
 
+    def holds(self, array: np.ndarray) -> bool:
+        """Say whether an array lies in memory of this pool."""
+        return self._place(array) is not None
+
+    def unowned(self, array: np.ndarray) -> np.ndarray:
+        """Return the same array as one that does not keep the pool from using its memory again.
+
+        The memory itself stays for as long as this array, also when the pool is gone. An array
+        that lies elsewhere is returned as it is.
+        """
+        place = self._place(array)
+        if place is None:
+            return array
+        return np.ndarray(array.shape, array.dtype, place[0], place[1], array.strides)
+
+    def _place(self, array: np.ndarray) -> tuple[Any, int] | None:
+        """Return the region that an array begins in, and where in it."""
+        start = array.ctypes.data
+        with self._lock:
+            at = bisect_right(self._starts, start) - 1
+            if at < 0 or start >= self._starts[at] + len(self._regions[at]):
+                return None
+            return self._regions[at], start - self._starts[at]
+
     def _take(self, size: int) -> _Block:
         with self._lock:
             part = self._part(size)
@@ -173,7 +197,24 @@ def _memory(size: int) -> Any:
 
 
 pool = Pool()
-"""The pool of the CPU; all results of ops come from it."""
+"""The pool of the CPU; all results of ops come from it, unless another one is in use."""
+
+_current: ContextVar[Pool] = ContextVar("current", default=pool)
+
+
+def current() -> Pool:
+    """Return the pool that results of ops come from."""
+    return _current.get()
+
+
+@contextmanager
+def use(own: Pool) -> Iterator[None]:
+    """Let the results of ops inside the block come from a pool of the caller's."""
+    token = _current.set(own)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 # ---- rehearsals ----------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ class Embedding(Module):
     """Rows of a table (input_dim, output_dim) by their numbers: ids (...) to (..., output_dim)."""
 
     embeddings: Parameter
+    repeatable = False  # the numbers are checked in Python
 
     def __init__(self, input_dim: int, output_dim: int, embeddings_initializer: Any = "uniform",
                  embeddings_regularizer: Any = None, embeddings_constraint: Any = None,
@@ -146,6 +147,8 @@ class Lambda(Module):
     Args:
         function: called with the inputs; of a plain Python function nothing but its name is known.
     """
+
+    repeatable = False
 
     def __init__(self, function: Callable[..., Any], **base: Any) -> None:
         super().__init__(**base)

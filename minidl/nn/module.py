@@ -18,6 +18,7 @@ from . import calls, constraints, initializers, regularizers
 from .configurable import accepts, arguments_of
 from .holder import Buffer, Holder
 from .naming import snake_case
+from .snapshot import Snapshot, snapshot
 from .symbol import Symbol
 from .tree import leaves, map_tree
 
@@ -35,6 +36,9 @@ class Module(Holder, Trainable):
 
     Attributes:
         training: whether dropout, batch normalisation and their like act as in training.
+        repeatable: `forward` makes the same op calls whenever its inputs have the same shapes, and
+            does nothing else, so that `fit` may replay a recorded step. A class of one's own says
+            so itself.
 
     >>> from minidl.nn.core import Dense
     >>> class Net(Module):
@@ -57,6 +61,7 @@ class Module(Holder, Trainable):
     dtype = "float32"
     input_axes: int | None = None
     layout = ""
+    repeatable = True
     _hooks: tuple[ForwardHook, ...] = ()
     _pre_hooks: tuple[PreHook, ...] = ()
     _seen: Any = None
@@ -106,6 +111,10 @@ class Module(Holder, Trainable):
     def default_name(self) -> str:
         """Return the name that a model numbers unnamed layers of this kind by."""
         return snake_case(type(self).__name__)
+
+    def snapshot(self) -> Snapshot | None:
+        """Return what tells later whether a recorded call is still good, None if calls differ."""
+        return snapshot(self)
 
     # ---- calling ----
 

@@ -3,6 +3,10 @@
 Kernels only read and write buffers they are handed, and whatever changes from step to step
 (learning rate, step count, random counter) is an array, so calling them again in the same order
 with new contents in the input buffers computes the step for these contents.
+
+A recording keeps the buffers alive. With a pool of its own (`arena`) it does not: there every
+buffer goes back when the step is done with it and the next one takes its place, in a replay as in
+the step that was recorded, so replaying needs the memory of one step.
 """
 
 from __future__ import annotations
@@ -13,12 +17,16 @@ from contextlib import contextmanager
 import numpy as np
 
 from .. import config
+from ..backend.memory import Pool
 from ..dispatch import Call, hook
 from ..errors import ArgumentError
 
 
 class Recording:
-    """The calls of one step in order, with the buffers they read and write kept alive.
+    """The calls of one step in order, with the buffers they read and write.
+
+    Args:
+        arena: the pool that the step takes its buffers from, if nobody else uses it.
 
     >>> import numpy as np
     >>> from minidl import dispatch
@@ -31,23 +39,30 @@ class Recording:
     array([3., 3.])
     """
 
-    def __init__(self) -> None:
-        self._calls: list[Call] = []
+    def __init__(self, arena: Pool | None = None) -> None:
+        self.calls: list[Call] = []
+        self._arena = arena
         self._threads = config.num_threads()  # workspace is there for so many
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self.calls)
 
     @property
     def names(self) -> list[str]:
         """Names of the recorded ops, in order."""
-        return [call.plan.op.name for call in self._calls]
+        return [call.plan.op.name for call in self.calls]
 
     @property
     def nbytes(self) -> int:
         """Bytes of all results, saved arrays and workspace that the recording keeps."""
-        owned = [a for c in self._calls for a in (*c.out, *c.saved.values(), *c.work.values())]
+        owned = [a for c in self.calls for a in (*c.out, *c.saved.values(), *c.work.values())]
         return sum({a.ctypes.data: a.nbytes for a in owned}.values())
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Record every call at the waist inside the block, after those recorded before."""
+        with hook(self._see):
+            yield
 
     def replay(self, **inputs: tuple[np.ndarray, np.ndarray]) -> None:
         """Run all calls again.
@@ -63,18 +78,25 @@ class Recording:
                                     "Record a step for this shape too.")
             np.copyto(buffer, values)
         with config.threads(self._threads):
-            for call in self._calls:
+            for call in self.calls:
                 call.compute()
 
     def _see(self, call: Call, compute: Callable[[], None]) -> None:
+        kept = self._kept
         # The waist lets go of the workspace after the call; the recording keeps it.
-        self._calls.append(Call(call.plan, call.inputs, call.out, call.saved, call.work))
+        self.calls.append(Call(
+            call.plan, tuple([None if a is None else kept(a) for a in call.inputs]),
+            tuple(map(kept, call.out)), {k: kept(a) for k, a in call.saved.items()},
+            {k: kept(a) for k, a in call.work.items()}))
         compute()
+
+    def _kept(self, array: np.ndarray) -> np.ndarray:
+        return array if self._arena is None else self._arena.unowned(array)
 
 
 @contextmanager
 def record() -> Iterator[Recording]:
     """Record every call at the waist inside the block."""
     recording = Recording()
-    with hook(recording._see):
+    with recording.listening():
         yield recording

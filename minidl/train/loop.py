@@ -12,7 +12,8 @@ from . import resume as resuming
 from .callback import Callback, CallbackList, History, Logs
 from .feed import Feed
 from .interrupt import Interruption
-from .step import Compiled, Tracker, build, judge, mode, train_step
+from .replay import Steps
+from .step import Compiled, Tracker, build, judge, mode
 
 
 class Run:
@@ -76,6 +77,7 @@ class Run:
             resuming.restore(self, resume)
         for checkpoint in self.checkpoints:
             checkpoint.check_folder()
+        self._train_on = Steps(self.model, self.how, self.tracker, self.model.parameters())
         with mode(self.model, training=True):
             while not self._done and not self.interruption.asked:
                 self._epoch()
@@ -106,10 +108,10 @@ class Run:
         self.callbacks("on_epoch_end", ended, logs)
 
     def _batches(self) -> None:
-        start, parameters = time.perf_counter(), self.model.parameters()
+        start = time.perf_counter()
         for batch in self.feed.epoch(self.epoch, self.step):
             self.callbacks("on_batch_begin", self.step)
-            train_step(self.model, self.how, batch, self.tracker, parameters)
+            self._train_on(batch)
             now = time.perf_counter()
             self.step += 1
             self.seconds, start = self.seconds + now - start, now

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
+from ..autograd.arguments import check_labels
 from ..autograd.tensor import Tensor, TensorLike, as_tensor
 from ..errors import ArgumentError, ShapeError
 
@@ -24,19 +25,32 @@ EPSILON = 1e-7  # probabilities are kept this far from 0 and 1
 class Loss:
     """Base of the losses; a subclass gives `values`.
 
+    Attributes:
+        repeatable: `values` makes the same calls for all labels that `checked` has passed.
+
     >>> MeanSquaredError()(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).numpy()
     array([2.])
     """
 
     name = "loss"
+    repeatable = True
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of every sample, or of every position in every sample."""
         raise NotImplementedError
 
+    def checked(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the labels as `values` takes them, all that depends on their values being done.
+
+        Raises:
+            ShapeError, DTypeError, ArgumentError: they are no labels for these predictions.
+        """
+        return y_true
+
     def __call__(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         """Return the loss of each sample (N,)."""
-        values = self.values(as_tensor(y_true), as_tensor(y_pred))
+        y_pred = as_tensor(y_pred)
+        values = self.values(self.checked(as_tensor(y_true), y_pred), y_pred)
         if values.ndim < 2:
             return values
         if values.size == len(values):  # one position, such as the output of a binary classifier
@@ -96,14 +110,17 @@ class SparseCategoricalCrossentropy(Loss):
     label_smoothing: float = 0.0
     name = "sparse_categorical_crossentropy"
 
+    def checked(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the labels as integers (N, ...)."""
+        return _integer_labels(self.name, y_true, y_pred)
+
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the cross-entropy (N, ...)."""
-        labels = _integer_labels(self.name, y_true, y_pred)
         logits = y_pred if self.from_logits else logits_of(y_pred, "softmax")
         if logits is not None:
-            return F.cross_entropy(logits, labels, self.label_smoothing)
+            return F.cross_entropy(logits, y_true, self.label_smoothing)
         log_p, smooth = _log_probabilities(y_pred), self.label_smoothing
-        picked = F.nll(log_p, labels)
+        picked = F.nll(log_p, y_true)
         return picked * (1 - smooth) - F.mean(log_p, axis=-1) * smooth if smooth else picked
 
 
@@ -113,11 +130,14 @@ class NLL(Loss):
 
     name = "nll"
 
+    def checked(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the labels as integers (N, ...)."""
+        return _integer_labels(self.name, y_true, y_pred)
+
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return minus the log-probability of each label (N, ...)."""
-        labels = _integer_labels(self.name, y_true, y_pred)
         logits = logits_of(y_pred, "log_softmax")
-        return F.nll(y_pred, labels) if logits is None else F.cross_entropy(logits, labels)
+        return F.nll(y_pred, y_true) if logits is None else F.cross_entropy(logits, y_true)
 
 
 @dataclass(frozen=True)
@@ -133,10 +153,15 @@ class BinaryCrossentropy(Loss):
     label_smoothing: float = 0.0
     name = "binary_crossentropy"
 
-    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the binary cross-entropy of every output."""
+    def checked(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the labels in shape and type of the predictions."""
         target = F.astype(_same_shape(self.name, y_true, y_pred), y_pred.dtype)
         _check_range(self.name, target)
+        return target
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the binary cross-entropy of every output."""
+        target = y_true
         if self.label_smoothing:
             target = target * (1 - self.label_smoothing) + self.label_smoothing / 2
         logits = y_pred if self.from_logits else logits_of(y_pred, "sigmoid")
@@ -174,6 +199,8 @@ class MeanAbsoluteError(Loss):
 
 class FunctionLoss(Loss):
     """A user's own `function(y_true, y_pred) -> Tensor` with one value per sample or position."""
+
+    repeatable = False
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.function = function
@@ -256,7 +283,9 @@ def _integer_labels(name: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
         raise ShapeError(name, f"got labels of shape {y_true.shape}",
                          f"the model gives {y_pred.shape}, so it expects integer labels {wanted}",
                          "For one-hot labels use categorical_crossentropy.")
-    return F.astype(y_true, np.int64) if _whole(y_true.array) else y_true
+    labels = F.astype(y_true, np.int64) if _whole(y_true.array) else y_true
+    check_labels(name, labels, y_pred.shape[-1])
+    return labels
 
 
 def _whole(labels: np.ndarray) -> bool:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,7 +99,7 @@ def build(model: Any, batches: Iterable[Batch]) -> None:
 
 
 def losses_of(loss: Loss, batch: Batch, y_pred: Tensor) -> tuple[Tensor, np.ndarray]:
-    """Return the loss of each sample (N,), and what each counts: its weight, or 1, divided by N.
+    """Return the loss of each sample (N,), and what each counts (N,).
 
     The second is the gradient of the batch's loss, the weighted mean, by the first.
     """
@@ -107,13 +107,13 @@ def losses_of(loss: Loss, batch: Batch, y_pred: Tensor) -> tuple[Tensor, np.ndar
         raise ArgumentError("loss", "got a batch without labels", "expected (x, y) from the loader",
                             "Write DataLoader(x, y).")
     losses = loss(Tensor.own(batch.y), y_pred)
+    return losses, shares_of(batch, losses)
+
+
+def shares_of(batch: Batch, losses: Tensor) -> np.ndarray:
+    """Return what each sample counts (N,): its weight, or 1, divided by N."""
     weight = np.ones(losses.shape, losses.dtype) if batch.weight is None else batch.weight
-    return losses, np.divide(weight, len(losses), dtype=losses.dtype)
-
-
-def mean_loss(losses: Tensor, shares: np.ndarray) -> float:
-    """Return the sum over the batch of weight times loss, divided by the number of samples."""
-    return float(np.sum(losses.array * shares, dtype=np.float64))
+    return np.divide(weight, len(losses), dtype=losses.dtype)
 
 
 def penalty(parameters: Sequence[Parameter]) -> Tensor | None:
@@ -132,34 +132,70 @@ def known_penalties(parameters: Sequence[Parameter]) -> dict[Parameter, Pair]:
     return {p: pair for p, pair in pairs.items() if pair is not None}
 
 
-def cost_of(known: Mapping[Parameter, Pair]) -> float:
-    """Return l1 sum |p| + l2 sum p^2 of all these parameters, by one pass over them."""
+def costs_of(known: Mapping[Parameter, Pair]) -> list[np.ndarray]:
+    """Return l1 sum |p| + l2 sum p^2 of all these parameters, by one pass over them, if any."""
     if not known:
-        return 0.0
-    arrays = [p.array for p in known]
-    return dispatch.run("penalty", *arrays, penalties=tuple(known.values())).item()
+        return []
+    return [dispatch.run("penalty", *[p.array for p in known], penalties=tuple(known.values()))]
 
 
 # ---- steps ---------------------------------------------------------------------------------
 
 
+class Outcome(NamedTuple):
+    """What the forward pass of a step leaves to be read.
+
+    Attributes:
+        y_pred: the outputs (N, ...).
+        losses: of each sample (N,).
+        shares: what each counts (N,), the gradient of the loss by `losses`.
+        costs: of the regularizers, arrays of one element.
+    """
+
+    y_pred: Tensor
+    losses: Tensor
+    shares: np.ndarray
+    costs: list[np.ndarray]
+
+    @property
+    def loss(self) -> float:
+        """The sum over the batch of share times loss, and the cost of the regularizers."""
+        loss = float(np.sum(self.losses.array * self.shares, dtype=np.float64))
+        return loss + sum(cost.item() for cost in self.costs)
+
+
 def train_step(model: Any, how: Compiled, batch: Batch, tracker: Tracker,
-               parameters: Sequence[Parameter]) -> None:
+               parameters: Sequence[Parameter]) -> Outcome:
     """Change the weights by the gradient of a batch's loss, regularizers included.
 
     L1 and L2 stay out of the graph: one pass over the weights gives what they cost, and the
     optimizer adds their gradient in the pass in which it changes the weights.
     """
+    outcome, extra = forward(model, how, batch, parameters)
+    tracker.update(batch, outcome.y_pred, outcome.loss)
+    update(how, outcome, extra, parameters)
+    return outcome
+
+
+def forward(model: Any, how: Compiled, batch: Batch, parameters: Sequence[Parameter]
+            ) -> tuple[Outcome, Tensor | None]:
+    """Return what a step gives, and the penalties whose gradient autograd takes."""
     known = known_penalties(parameters)
     with dispatch.quiet():
         y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
         losses, shares = losses_of(how.loss, batch, y_pred)
         extra = penalty([p for p in parameters if p not in known])
-    cost = cost_of(known) + (0.0 if extra is None else extra.item())
-    tracker.update(batch, y_pred, mean_loss(losses, shares) + cost)
-    for part, gradient in ((losses, shares), (extra, None)):
+    costs = costs_of(known) + ([] if extra is None else [extra.array])
+    return Outcome(y_pred, losses, shares, costs), extra
+
+
+def update(how: Compiled, outcome: Outcome, extra: Tensor | None,
+           parameters: Sequence[Parameter]) -> None:
+    """Change the weights by the gradients of losses and penalties."""
+    for part, gradient in ((outcome.losses, outcome.shares), (extra, None)):
         if part is not None and part.requires_grad:
             part.backward(gradient)
+    known = known_penalties(parameters)
     how.optimizer.step(parameters, **({"regularize": True} if known else {}))
     how.optimizer.zero_grad(parameters)
 
@@ -176,10 +212,11 @@ def judge(model: Any, how: Compiled, batches: Iterable[Batch], tracker: Tracker,
     with mode(model, training=False):
         known = known_penalties(parameters)
         extra = penalty([p for p in parameters if p not in known])
-        cost = cost_of(known) + (0.0 if extra is None else extra.item())
+        costs = costs_of(known) + ([] if extra is None else [extra.array])
         for batch in batches:
             y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
-            tracker.update(batch, y_pred, mean_loss(*losses_of(how.loss, batch, y_pred)) + cost)
+            outcome = Outcome(y_pred, *losses_of(how.loss, batch, y_pred), costs)
+            tracker.update(batch, y_pred, outcome.loss)
             if stop():
                 return
 

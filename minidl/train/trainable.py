@@ -36,6 +36,13 @@ class Trainable:
     stop_training = False
     _compiled: Compiled | None = None
 
+    def snapshot(self) -> Any:
+        """Return what tells later whether a recorded call is still good: an object with `holds()`.
+
+        None, as here, where calls on inputs of one shape may differ, so that none is recorded.
+        """
+        return None
+
     # ---- setting up ----
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Sequence[Any] = ()
