@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from ..errors import DataError
 
@@ -143,6 +143,17 @@ def _tar_entries(opened: tarfile.TarFile) -> Iterator[_Entry]:
         kind = "file" if info.isreg() else "folder" if info.isdir() else "a link or device"
         size = max(info.size, 0) if info.isreg() else 0
         yield _Entry(info.name, kind, size, partial(opened.extractfile, info))
+    _check_end(opened.fileobj)
+
+
+def _check_end(file: Any) -> None:
+    """Read what follows the last member: zeros, and for gzip the sum of all that was read.
+
+    tarfile takes a damaged header for the end, and does not read as far as the sum.
+    """
+    tail = file.read(_CHUNK + 1) if file else b""
+    if len(tail) > _CHUNK or any(tail):
+        raise tarfile.ReadError("a damaged member, or other data after the last one")
 
 
 def _checked(archive: Path, entries: Iterator[_Entry], room: int
