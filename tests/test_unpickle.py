@@ -19,7 +19,8 @@ from minidl.errors import DataError
 RNG = np.random.default_rng(5)
 PLAIN: dict[Any, Any] = {
     b"data": RNG.integers(0, 256, (5, 12), np.uint8),
-    "columns": np.asfortranarray(RNG.random((2, 3))), b"big": np.arange(6, dtype=">i4"), "text": np.array(["ab", "c"]), "empty": np.zeros((0, 3)),
+    "columns": np.asfortranarray(RNG.random((2, 3))), b"big": np.arange(6, dtype=">i4"),
+    "text": np.array(["ab", "c"]), "empty": np.zeros((0, 3)),
     "none": np.array(7.0), "scalar": np.float32(1.5), "dtype": np.dtype(">f8"), "bool": True,
     "numbers": [1, -2, 2**70, 1.5, None, 1 + 2j], "bytes": b"\xff\0",
     "nothing": b"", "tuple": (1, (2,))}

@@ -10,11 +10,11 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from ..errors import DataError
 
@@ -32,7 +32,7 @@ class _Entry:
     name: str
     kind: str  # "file", "folder", or what it is instead
     size: int
-    open: Callable[[], IO[bytes] | None]
+    open: Callable[[], Any]
 
 
 def is_archive(path: str | os.PathLike[str]) -> bool:
@@ -200,9 +200,9 @@ def _write(archive: Path, entry: _Entry, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    source, left = entry.open(), entry.size
-    with target.open("xb") as file:
-        while source and (chunk := source.read(min(_CHUNK, left + 1))):
+    left = entry.size
+    with closing(entry.open()) as source, target.open("xb") as file:
+        while chunk := source.read(min(_CHUNK, left + 1)):
             left -= len(chunk)
             if left < 0:
                 break
