@@ -29,7 +29,7 @@ FITS = ("stretch", "crop", "pad")
 """How an image of other proportions is brought to size."""
 
 # Formats whose decoders read pixels; that for EPS, as a warning, starts a program
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _DRAFT_GAP = 2  # JPEG is decoded at a half, quarter or eighth if that is twice the size or more
 
 
@@ -112,18 +112,22 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
 
     Raises:
         DataError: the file is missing, no image, cut short, or has too many pixels.
+        ArgumentError: an argument is not known.
 
     >>> read_image("cat.1.jpg", (64, 64)).shape  # doctest: +SKIP
     (64, 64, 3)
     """
     from PIL import Image, UnidentifiedImageError
 
+    _one_of("fit", fit, FITS)
+    _one_of("mode", mode, CHANNELS)
+    _one_of("interpolation", interpolation, INTERPOLATIONS)
     try:
         with Image.open(path, formats=_FORMATS) as opened:
             _check_pixels(opened)
             image = _decoded(opened, size, mode, interpolation)
             fitted = image if size is None else _fitted(image, size, fit, interpolation)
-            return np.asarray(fitted).reshape(fitted.height, fitted.width, CHANNELS[mode])
+            return np.array(fitted).reshape(fitted.height, fitted.width, CHANNELS[mode])
     except FileNotFoundError:
         raise DataError(str(path), "there is no such file", "expected an image",
                         "Check the path.") from None
