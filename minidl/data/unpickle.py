@@ -67,13 +67,18 @@ def _dtype(code: bytes | str, *_: Any) -> np.dtype:
 
 
 def _numbers(raw: bytes | str, dtype: np.dtype, shape: Any, order: str = "C") -> np.ndarray:
-    content = raw.encode("latin1") if isinstance(raw, str) else raw
-    if not isinstance(content, bytes):  # bytes(10**12) would reserve that many
-        raise ValueError(f"a {type(raw).__name__} as elements of an array")
+    content = _bytes(raw)
     lengths = (shape,) if isinstance(shape, int) else tuple(int(length) for length in shape)
     if math.prod(lengths) * dtype.itemsize != len(content) or min(lengths, default=0) < 0:
         raise ValueError(f"{len(content):,} bytes for an array {lengths} of {dtype}")
     return np.frombuffer(content, dtype).reshape(lengths, order="F" if order == "F" else "C")
+
+
+def _bytes(raw: Any) -> bytes:
+    content = raw.encode("latin1") if isinstance(raw, str) else raw
+    if not isinstance(content, bytes):  # bytes(10**12) would reserve that many
+        raise ValueError(f"a {type(raw).__name__} as elements of an array")
+    return content
 
 
 def _scalar(dtype: np.dtype, raw: bytes | str) -> Any:
@@ -154,7 +159,7 @@ class _Reader(pickle._Unpickler):
             _, shape, dtype, by_columns, raw = state
             array = _numbers(raw, dtype, shape, "F" if by_columns else "C")
             self._charge(array.nbytes)
-            target.__setstate__((1, array.shape, array.dtype, by_columns, array.tobytes("A")))
+            target.__setstate__((1, array.shape, array.dtype, bool(by_columns), _bytes(raw)))
         elif isinstance(target, np.dtype):
             order: Any = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
             # the state is NumPy's own: one out of the file could claim that bytes are objects

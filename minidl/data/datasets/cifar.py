@@ -58,7 +58,8 @@ def _read(path: Path, key: bytes, names: Sequence[str], classes: Classes) -> Par
                         "expected one for each", "Fetch the data set again.")
     kept, numbers, _ = choose(str(path), checked_labels(str(path), labels, len(names)), names,
                               classes)
-    planes = rows.reshape(-1, 3, 32, 32)[kept]
+    planes = rows.reshape(-1, 3, 32, 32)
+    planes = planes if len(kept) == len(planes) else planes[kept]
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), numbers
 
 
