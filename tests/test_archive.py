@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import stat
@@ -85,6 +86,14 @@ def test_links_and_devices_in_tar(tmp_path: Path, kind: bytes) -> None:
     assert left(tmp_path) == ["a.tgz"]
 
 
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_long_names(tmp_path: Path, form: int) -> None:
+    name = "/".join(["folder"] * 15 + ["x" * 90])
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    assert left(unpack(tmp_path / "a.tar", tmp_path / "out"))[-1] == name
+
+
 def test_links_in_zip(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
         info = zipfile.ZipInfo("a/link")
@@ -120,6 +129,19 @@ def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="declares more than 1,000,000 bytes"):
         unpack(archive, tmp_path / "out", limit=1_000_000)
     assert left(tmp_path) == ["a.tar.gz"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_bomb_in_a_header(tmp_path: Path, kind: bytes, first: bool) -> None:
+    info = tarfile.TarInfo("a")
+    info.type, info.size = kind, 20_000_000
+    good = tarfile.TarInfo("good").tobuf()
+    with gzip.open(tmp_path / "a.tgz", "wb") as file:
+        file.write((b"" if first else good) + info.tobuf(tarfile.GNU_FORMAT) + bytes(info.size))
+    with pytest.raises(DataError, match="a header of 20,000,000 bytes"):
+        unpack(tmp_path / "a.tgz", tmp_path / "out")
+    assert left(tmp_path) == ["a.tgz"]
 
 
 def test_a_file_larger_than_declared(tmp_path: Path) -> None:

@@ -125,8 +125,19 @@ def _opened(archive: Path) -> Iterator[Iterator[_Entry]]:
         with zipfile.ZipFile(archive) as opened:
             yield _zip_entries(opened)
     else:
-        with tarfile.open(archive) as opened_tar:
+        with tarfile.open(archive, tarinfo=_Header) as opened_tar:
             yield _tar_entries(opened_tar)
+
+
+class _Header(tarfile.TarInfo):
+    """A header that may not announce a long one: tarfile reads those into memory at once."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type not in tarfile.REGULAR_TYPES and header.size > _CHUNK:
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        return header
 
 
 def _zip_entries(opened: zipfile.ZipFile) -> Iterator[_Entry]:

@@ -159,7 +159,8 @@ class _Reader(pickle._Unpickler):
             _, shape, dtype, by_columns, raw = state
             array = _numbers(raw, dtype, shape, "F" if by_columns else "C")
             self._charge(array.nbytes)
-            target.__setstate__((1, array.shape, array.dtype, bool(by_columns), _bytes(raw)))
+            checked: Any = (1, array.shape, array.dtype, bool(by_columns), _bytes(raw))
+            target.__setstate__(checked)
         elif isinstance(target, np.dtype):
             order: Any = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
             # the state is NumPy's own: one out of the file could claim that bytes are objects
