@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minidl.data import archive as archives
 from minidl.data.archive import is_archive, unpack, unpacked
 from minidl.errors import DataError
 
@@ -156,6 +157,15 @@ def test_a_file_larger_than_declared(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be unpacked|than it declares"):
         unpack(archive, tmp_path / "out")
     assert left(tmp_path) == ["a.zip"]
+
+
+@pytest.mark.parametrize("given", [9, 11, 5000])
+def test_bytes_are_counted(tmp_path: Path, given: int) -> None:
+    """Whatever the reader of the archive gives, a file gets what was declared, or none is kept."""
+    entry = archives._Entry("a", "file", 10, lambda: io.BytesIO(bytes(given)))
+    with pytest.raises(DataError, match=r"(more|fewer) bytes for 'a' than it declares; .*10 bytes"):
+        archives._write(tmp_path, entry, tmp_path / "a")
+    assert (tmp_path / "a").stat().st_size <= 10
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -26,7 +26,7 @@ from minidl.errors import ArgumentError, DataError
 
 def test_folder_of_classes(tmp_path: Path) -> None:
     tree(tmp_path, {"cat": 2, "dog": 3, "emu10": 1, "emu9": 1})
-    for name in ("cat/.hidden.png", ".git/a.png", "__MACOSX/cat/1.png"):
+    for name in ("cat/.hidden.png", ".git/a.png", "__MACOSX/cat/1.png", "dog/.thumbs/1.png"):
         write(tmp_path / name)
     (tmp_path / "dog/Thumbs.db").touch()
     (tmp_path / "readme.txt").touch()

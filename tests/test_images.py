@@ -56,14 +56,15 @@ def test_unusual_modes(tmp_path: Path) -> None:
     assert read_image(tmp_path / "c.jpg", (2, 2)).shape == (2, 2, 3)
 
 
+@pytest.mark.parametrize("factor", [4, 32])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_images_are_turned_upright(tmp_path: Path, orientation: int) -> None:
+def test_images_are_turned_upright(tmp_path: Path, orientation: int, factor: int) -> None:
     array, exif = pixels(4, 6), Image.Exif()
     exif[0x0112] = orientation
     image = read_image(write(tmp_path / "a.png", array, exif=exif))
     np.testing.assert_array_equal(image, TURNS[orientation](array))
-    large = np.kron(array, np.ones((32, 32, 1), np.uint8))  # so large that a draft is decoded
-    path = write(tmp_path / "a.jpg", large, exif=exif, quality=95)
+    large = np.kron(array, np.ones((factor, factor, 1), np.uint8))  # a draft of it is decoded
+    path = write(tmp_path / "a.jpg", large, exif=exif, quality=95, subsampling=0)
     wanted = TURNS[orientation](array)
     small = read_image(path, wanted.shape[:2]).astype(int)
     assert np.abs(small - wanted).mean() < 4
