@@ -1,7 +1,20 @@
-"""Data sets by name; each module has `load_data()` and `CLASS_NAMES`."""
+"""Data sets by name; each module has `load_data()`."""
 
 from __future__ import annotations
 
-from . import digits, fashion_mnist, mnist
+from . import (
+    caltech101,
+    caltech256,
+    cifar10,
+    cifar100,
+    core50,
+    digits,
+    fashion_mnist,
+    hasyv2,
+    linnaeus5,
+    mnist,
+    tiny_imagenet,
+)
 
-__all__ = ["digits", "fashion_mnist", "mnist"]
+__all__ = ["caltech101", "caltech256", "cifar10", "cifar100", "core50", "digits", "fashion_mnist",
+           "hasyv2", "linnaeus5", "mnist", "tiny_imagenet"]

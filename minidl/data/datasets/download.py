@@ -8,6 +8,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,9 @@ def md5_of(path: Path, unpacked: bool = False) -> str:
     >>> len(md5_of(FOLDER / "t10k-labels-idx1-ubyte.gz", unpacked=True))
     32
     """
-    content = path.read_bytes()
-    if unpacked:
-        content = gzip.decompress(content)
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    sums = partial(hashlib.md5, usedforsecurity=False)
+    with gzip.open(path) if unpacked else path.open("rb") as file:
+        return hashlib.file_digest(file, sums).hexdigest()
 
 
 def download(where: str, mirrors: Sequence[str], target: Path, md5: str,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
+from ..classes import Classes, choose
 from ..idx import read_idx
 from .download import cache_folder, download
 
@@ -30,6 +31,7 @@ class IdxSet:
         mirrors: base URLs, each ending in a slash.
         md5: sums, in the order of `FILES`.
         unpacked: whether these are the sums of the unpacked files.
+        class_names: by label.
 
     >>> IdxSet("mnist", (), ()).name
     'mnist'
@@ -39,15 +41,21 @@ class IdxSet:
     mirrors: Sequence[str]
     md5: Sequence[str]
     unpacked: bool = False
+    class_names: Sequence[str] = tuple("0123456789")
 
-    def load(self, data: str | os.PathLike[str] | None = None) -> Parts:
+    def load(self, data: str | os.PathLike[str] | None = None, classes: Classes = None) -> Parts:
         """Return the two parts from the folder `data`, or from the cache after a download.
+
+        Args:
+            classes: how many (the first ones), or a list of names and labels; labels are counted
+                from 0 anew, in that order.
 
         Returns:
             (x_train, y_train), (x_test, y_test); x is uint8 (N, 28, 28, 1), y is int64 (N,).
 
         Raises:
             DataError: a file is missing, damaged, of another shape, or cannot be downloaded.
+            ArgumentError: there is no such class.
 
         >>> IdxSet("mnist", (), ()).load("DIR")  # doctest: +SKIP
         """
@@ -57,8 +65,14 @@ class IdxSet:
         else:
             paths = find_files(self.name, Path(data))
             arrays, names = [read_idx(path) for path in paths], [str(path) for path in paths]
-        return (_part(names[0], names[1], arrays[0], arrays[1]),
-                _part(names[2], names[3], arrays[2], arrays[3]))
+        parts = (_part(names[0], names[1], arrays[0], arrays[1]),
+                 _part(names[2], names[3], arrays[2], arrays[3]))
+        return parts if classes is None else (self._chosen(parts[0], classes),
+                                              self._chosen(parts[1], classes))
+
+    def _chosen(self, part: Part, classes: Classes) -> Part:
+        rows, labels, _ = choose(self.name, part[1], self.class_names, classes)
+        return part[0][rows], labels
 
     def _cached(self, i: int) -> np.ndarray:
         path = cache_folder(self.name) / f"{FILES[i]}.gz"
