@@ -162,7 +162,7 @@ class Trainable:
             [loss, metric, ...]; the loss alone where there are no metrics.
         """
         how, start = self._how("evaluate"), time.perf_counter()
-        data = feed("evaluate", x, y, sample_weight, batch_size=batch_size)
+        data = feed("evaluate", x, y, sample_weight, batch_size=batch_size, whole=True)
         tracker = Tracker(how.metrics)
         build(self, data.epoch())
         judge(self, how, data.epoch(), tracker)
@@ -179,7 +179,7 @@ class Trainable:
             verbose: 0 silent, else one line.
         """
         start = time.perf_counter()
-        data = feed("predict", x, batch_size=batch_size, labelled=False)
+        data = feed("predict", x, batch_size=batch_size, labelled=False, whole=True)
         build(self, data.epoch())
         outputs = predict(self, data.epoch())
         if verbose:
@@ -251,7 +251,7 @@ def _validation(held: Any, batch_size: int) -> Feed | None:
         raise ArgumentError("fit", f"got validation_data of {len(parts)} parts",
                             "expected (x, y) or (x, y, sample_weight)", "Several inputs go into "
                             "a list: ([x1, x2], y).")
-    return feed("validation_data", *parts, batch_size=batch_size)
+    return feed("validation_data", *parts, batch_size=batch_size, whole=True)
 
 
 def _batch(x: Any, y: Any, sample_weight: Any,
