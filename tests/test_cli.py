@@ -149,7 +149,9 @@ def test_options_reach_the_training(tmp_path):
     assert done.status == 0, done.err
     settings = json.loads((tmp_path / "run.json").read_text("utf-8"))
     assert settings == {"name": "lecture_mnist", "epochs": 1, "batch_size": 100, "seed": 9,
-                        "learning_rate": 0.25, "limit": 256, "data": DIGITS}
+                        "learning_rate": 0.25, "limit": 256, "data": DIGITS, "members": 1,
+                        "classes": None, "checkpoint_every": None,
+                        "learning_rates": [{"epoch": 0, "step": 0, "learning_rate": 0.25}]}
     history = json.loads((tmp_path / "history.json").read_text("utf-8"))
     assert history["learning_rate"] == [0.25]
 
@@ -203,7 +205,6 @@ def test_a_finished_run_is_only_replaced_on_demand(tmp_path):
 @pytest.mark.parametrize(("option", "value", "text"), [
     ("--seed", 5, "got seed=5; the run to resume has seed=1"),
     ("--batch-size", 32, "got batch_size=32; the run to resume has batch_size=64"),
-    ("--lr", 0.5, "got learning_rate=0.5; the run to resume has learning_rate=None"),
     ("--limit", 100, "got limit=100; the run to resume has limit=256"),
 ])
 def test_a_resumed_run_keeps_its_settings(trained, option, value, text):
@@ -539,7 +540,7 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_saved(trained, tmp_path):
     assert "cannot be written" in done.err
     assert len(done.err.splitlines()) == 1
     changed = {p.name for p in kept if not p.exists() or p.read_bytes() != kept[p]}
-    assert changed <= {"run.json"}  # the new number of epochs
+    assert changed <= {"run.json", "history.json"}  # epochs wanted, figures of one more epoch
     assert minidl("train", "lecture_mnist", "--out", tmp_path, "--resume").status == 0
     assert weights(tmp_path) == weights(trained[0])
 
