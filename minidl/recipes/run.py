@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import random, viz
 from ..data import DataLoader
-from ..errors import ArgumentError
+from ..errors import ArgumentError, CheckpointError
 from ..train import resume as resuming
 from ..train.callbacks import (
     Callback,
@@ -23,7 +23,7 @@ from ..train.monitor import write_table
 from .folder import RunFolder
 from .memory import peak_rss_mb
 from .recipe import Recipe
-from .settings import due, scheduled, settings_of, settle
+from .settings import WISHES, due, scheduled, settings_of, settle
 
 Path = str | os.PathLike[str]
 DRAWN_EVERY = 20.0  # seconds from one drawing of the curves to the next
@@ -73,6 +73,8 @@ def run(recipe: Recipe, out: Path, *, resume: Path | bool = False, overwrite: bo
     file = resuming.find(resume, [folder.checkpoints]) if resume else None
     position = resuming.position(file) if file else None
     settings = settle(recipe, folder, bool(resume), overwrite, position, changes)
+    if position and not overwrite:
+        _check_ahead(folder, position)
     recipe = wanted(recipe, settings)
     training, test = loaders(recipe, settings)
     if not resume:
@@ -92,6 +94,16 @@ def run(recipe: Recipe, out: Path, *, resume: Path | bool = False, overwrite: bo
     return Result(model, history, report)
 
 
+def _check_ahead(folder: RunFolder, position: resuming.Position) -> None:
+    """Raise where the folder holds checkpoints that are ahead of the one to go on from."""
+    ahead = [f for p, f in resuming.files(folder.checkpoints).items() if p > position]
+    if ahead:
+        raise CheckpointError(str(folder.checkpoints), f"it holds {ahead[-1].name}",
+                              f"the run is to go on from epoch {position[0]}, step {position[1]}",
+                              "Let go of what came after it with --overwrite, or name another "
+                              "folder with --out.")
+
+
 def _run_members(recipe: Recipe, folder: RunFolder, resume: Path | bool, overwrite: bool,
                  changes: dict[str, Any]) -> Result:
     """Train the members of an ensemble one after the other, and measure them together."""
@@ -106,10 +118,12 @@ def _run_members(recipe: Recipe, folder: RunFolder, resume: Path | bool, overwri
     folder.write("run.json", settings)
     results = []
     for number, member in enumerate(folder.members(recipe.members)):
-        seed = settings["seed"] + number
-        print(f"Member {number + 1} of {recipe.members}, seed {seed}", flush=True)
+        wishes = {name: settings[name] for name in WISHES} | {"seed": settings["seed"] + number}
+        if member.begun() and resume:
+            wishes["learning_rate"] = None  # it has its own by now
+        print(f"Member {number + 1} of {recipe.members}, seed {wishes['seed']}", flush=True)
         results.append(run(replace(recipe, members=1), member.path, resume=resume,
-                           overwrite=overwrite, **{**changes, "seed": seed}))
+                           overwrite=overwrite, **wishes))
         if not results[-1].report:
             return results[-1]
     together = Ensemble([result.model for result in results])

@@ -12,6 +12,9 @@ from .recipe import Recipe
 
 FIXED = ("name", "batch_size", "seed", "limit", "classes", "members")
 """Settings that a resumed run shares with its beginning."""
+WISHES = ("epochs", "batch_size", "learning_rate", "limit", "classes", "data",
+          "checkpoint_every")
+"""Settings that the members of an ensemble share."""
 Change = dict[str, Any]  # epoch and step done, and the learning rate from there on
 
 

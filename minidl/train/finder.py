@@ -155,7 +155,13 @@ def smoothed(values: Sequence[float], memory: float = MEMORY) -> list[float]:
 
 
 def _steepest(rates: np.ndarray, losses: Sequence[float]) -> float:
-    """Return the rate before the lowest loss at which the loss falls fastest by log(rate)."""
-    lowest = max(int(np.argmin(losses)), 1)
-    slopes = np.gradient(np.asarray(losses), np.log(rates))[:lowest + 1]
-    return float(rates[int(np.argmin(slopes))])
+    """Return the rate at which the loss falls most over a tenth of the rates, up to its lowest.
+
+    Over single steps the noise of the batches would fall faster; the first averages are hardly
+    smoothed yet.
+    """
+    reach = max(len(losses) // 10, 1)
+    last = max(int(np.argmin(losses)) + 1, reach + 1)
+    first = min(FEWEST, last - reach - 1)
+    falls = np.asarray(losses[first + reach:last]) - np.asarray(losses[first:last - reach])
+    return float(rates[int(np.argmin(falls)) + first + reach // 2])
