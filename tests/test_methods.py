@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -112,6 +113,31 @@ def test_epoch_checkpoints_are_all_kept_beside_the_newest(tmp_path: Path) -> Non
     assert {"epoch_2", "epoch_4", "epoch_6"} <= {p.stem for p in tmp_path.iterdir()}
 
 
+def test_ctrl_c_in_an_epoch_is_saved_and_gone_on_from_with_another_rate(tmp_path: Path,
+                                                                        capsys: Any) -> None:
+    class Press(Callback):
+        def on_batch_end(self, step: int, logs: Any) -> None:
+            if (self.run.epoch, step) == (2, 1):
+                signal.raise_signal(signal.SIGINT)
+
+    def monitor() -> TrainingMonitor:
+        return TrainingMonitor(None, tmp_path / "figures.json")
+
+    saves = EpochCheckpoint(tmp_path, every=2)
+    assert fit(network(), [saves, monitor(), Press()]).interrupted
+    assert [f.stem for f in files(tmp_path).values()] == ["epoch_2", "epoch_2_step_2"]
+    assert f"All is saved in {tmp_path}" in capsys.readouterr().err
+    results = []
+    for k in range(2):
+        model = network()
+        history = fit(model, [EpochCheckpoint(tmp_path, every=2, overwrite=k > 0), monitor()],
+                      resume=tmp_path / "epoch_2_step_2", learning_rate=0.02)
+        results.append((bits(model), history.history))
+        assert read(tmp_path / "figures.json")["loss"] == history.history["loss"]
+    assert results[0] == results[1]
+    assert np.allclose(history.history["learning_rate"], [0.1, 0.1, *[0.02] * 4])
+
+
 def test_start_at_counts_epochs_of_weights_that_were_loaded(tmp_path: Path) -> None:
     model = network()
     fit(model, [EpochCheckpoint(tmp_path, every=5, start_at=25)], epochs=10)
@@ -143,13 +169,13 @@ def read(path: Path) -> dict[str, list[Any]]:
 
 def test_the_monitor_writes_at_each_epoch_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     def monitor() -> TrainingMonitor:
-        return TrainingMonitor(tmp_path / "curves.png", tmp_path / "figures.json", title="try")
+        return TrainingMonitor(tmp_path / "curves.svg", tmp_path / "figures.json", title="try")
 
     saves = EpochCheckpoint(tmp_path / "saved", every=1, overwrite=True)
     with pytest.raises(RuntimeError):
         fit(network(), [saves, monitor(), Stop(4)])
     stopped = read(tmp_path / "figures.json")
-    assert stopped["epoch"] == [0, 1, 2, 3, 4] and (tmp_path / "curves.png").exists()
+    assert stopped["epoch"] == [0, 1, 2, 3, 4] and (tmp_path / "curves.svg").exists()
     history = fit(network(), [saves, monitor()], resume=tmp_path / "saved/epoch_3",
                   learning_rate=0.01)
     table = read(tmp_path / "figures.json")
@@ -530,13 +556,14 @@ def test_a_killed_run_with_augmentation_ends_with_the_same_bits_for_any_workers(
     tests = Path(__file__).parent
     path = os.pathsep.join([str(tests.parent), str(tests), os.environ.get("PYTHONPATH", "")])
     kills = np.random.default_rng(int.from_bytes(os.urandom(4))).integers(1, 19, 3).tolist()
-    for workers, after in enumerate(kills):
-        folder = tmp_path / str(workers)
-        done = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(workers),
-                               str(after)], env={**os.environ, "PYTHONPATH": path},
-                              capture_output=True, text=True, timeout=120)
-        assert done.returncode == 9, (kills, done.stderr)
-        assert bits(augmented(folder, workers)) == whole, kills
+    started = [subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / str(workers)),
+                                 str(workers), str(after)], stderr=subprocess.PIPE, text=True,
+                                env={**os.environ, "PYTHONPATH": path})
+               for workers, after in enumerate(kills)]
+    for workers, process in enumerate(started):
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 9, (kills, errors)
+        assert bits(augmented(tmp_path / str(workers), workers)) == whole, kills
 
 
 def test_public_names() -> None:

@@ -98,7 +98,8 @@ class Recipe:
         model: returns a fresh model; one that takes `classes` can be cut by class.
         optimizer: returns a fresh optimizer; keyword arguments replace its settings.
         schedule: learning rate by epoch, in place of the optimizer's; a user's --lr replaces it.
-        callbacks: returns further callbacks of the training.
+        callbacks: returns further callbacks of the training; a rate by epoch belongs into
+            `schedule`, where a user can replace it.
         loss: name of the loss.
         metrics: names of the metrics.
         epochs: passes over the training data.

@@ -103,7 +103,7 @@ class Trainable:
             resume: a checkpoint file, a folder of them (the newest counts), or True for that of
                 the `Checkpoint` callback.
             learning_rate: a number or schedule to train with from here on, in place of that of the
-                optimizer or of the checkpoint.
+                optimizer or of the checkpoint; a `LearningRateScheduler` still sets its own.
 
         Raises:
             ArgumentError, ShapeError: arguments do not fit each other or the model.
