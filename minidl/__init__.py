@@ -49,6 +49,10 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it to the table
     from .train import callbacks as callbacks
     from .train import losses as losses
     from .train import metrics as metrics
+    from .train.crops import ten_crop_predict as ten_crop_predict
+    from .train.ensemble import Ensemble as Ensemble
+    from .train.ensemble import train_ensemble as train_ensemble
+    from .train.finder import find_learning_rate as find_learning_rate
     from .train.inspect import profile as profile
     from .train.inspect import trace_nan as trace_nan
 
@@ -80,6 +84,10 @@ _PLACES = {
     "losses": "train.losses",
     "metrics": "train.metrics",
     "callbacks": "train.callbacks",
+    "find_learning_rate": "train.finder:find_learning_rate",
+    "Ensemble": "train.ensemble:Ensemble",
+    "train_ensemble": "train.ensemble:train_ensemble",
+    "ten_crop_predict": "train.crops:ten_crop_predict",
     "profile": "train.inspect:profile",
     "trace_nan": "train.inspect:trace_nan",
     "record": "plan.record:record",

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,7 +150,9 @@ def test_options_reach_the_training(tmp_path):
     assert done.status == 0, done.err
     settings = json.loads((tmp_path / "run.json").read_text("utf-8"))
     assert settings == {"name": "lecture_mnist", "epochs": 1, "batch_size": 100, "seed": 9,
-                        "learning_rate": 0.25, "limit": 256, "data": DIGITS}
+                        "learning_rate": 0.25, "limit": 256, "data": DIGITS, "members": 1,
+                        "classes": None, "checkpoint_every": None,
+                        "learning_rates": [{"epoch": 0, "step": 0, "learning_rate": 0.25}]}
     history = json.loads((tmp_path / "history.json").read_text("utf-8"))
     assert history["learning_rate"] == [0.25]
 
@@ -203,7 +206,6 @@ def test_a_finished_run_is_only_replaced_on_demand(tmp_path):
 @pytest.mark.parametrize(("option", "value", "text"), [
     ("--seed", 5, "got seed=5; the run to resume has seed=1"),
     ("--batch-size", 32, "got batch_size=32; the run to resume has batch_size=64"),
-    ("--lr", 0.5, "got learning_rate=0.5; the run to resume has learning_rate=None"),
     ("--limit", 100, "got limit=100; the run to resume has limit=256"),
 ])
 def test_a_resumed_run_keeps_its_settings(trained, option, value, text):
@@ -263,6 +265,165 @@ def test_ctrl_c_at_any_other_time_is_130_without_traceback(monkeypatch):
     assert done.err == "\ninterrupted\n"
 
 
+# ---- restarts with another learning rate, classes, members ---------------------------------
+
+
+def settings(out):
+    return json.loads((Path(out) / "run.json").read_text("utf-8"))
+
+
+def rates(out):
+    return [(r["epoch"], r["step"], r["learning_rate"]) for r in settings(out)["learning_rates"]]
+
+
+def test_a_restart_with_another_rate_is_recorded_and_cuts_the_history(tmp_path):
+    assert train(tmp_path, "--epochs", 4, "--checkpoint-every", 2).status == 0
+    saved = {p.stem for p in (tmp_path / "checkpoints").glob("epoch_*.safetensors")}
+    assert saved == {"epoch_2", "epoch_4"} and rates(tmp_path) == [(0, 0, 0.01)]
+    first = json.loads((tmp_path / "history.json").read_text("utf-8"))
+    words = ("--resume", tmp_path / "checkpoints" / "epoch_2.safetensors", "--lr", 0.001)
+    done = train(tmp_path, *words)
+    assert done.status == 1 and "it holds epoch_4.safetensors" in done.err
+    assert "--overwrite" in done.err
+    assert "epoch_4.safetensors" in {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    assert rates(tmp_path) == [(0, 0, 0.01)]  # nothing has happened
+    done = train(tmp_path, *words, "--overwrite", "--epochs", 3)
+    assert done.status == 0, done.err
+    assert rates(tmp_path) == [(0, 0, 0.01), (2, 0, 0.001)]
+    second = json.loads((tmp_path / "history.json").read_text("utf-8"))
+    assert second["epoch"] == [0, 1, 2] and second["loss"][:2] == first["loss"][:2]
+    assert second["learning_rate"] == pytest.approx([0.01, 0.01, 0.001])
+    assert not any(p.stem.startswith("epoch_4") for p in (tmp_path / "checkpoints").iterdir())
+    assert train(tmp_path, "--resume", "--epochs", 4, "--lr", 0.5).status == 0
+    assert rates(tmp_path) == [(0, 0, 0.01), (2, 0, 0.001), (3, 0, 0.5)]
+
+
+def test_a_changed_rate_outlives_a_kill_before_the_next_checkpoint(tmp_path, monkeypatch):
+    for out in ("whole", "killed"):
+        assert train(tmp_path / out, "--epochs", 1).status == 0
+    assert train(tmp_path / "whole", "--epochs", 2, "--resume", "--lr", 0.5).status == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(dl.callbacks.Checkpoint, "save", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(tmp_path / "killed", "--epochs", 2, "--resume", "--lr", 0.5)
+    assert train(tmp_path / "killed", "--resume").status == 0
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_a_checkpoint_of_another_run_may_go_on_with_another_rate(trained, tmp_path):
+    done = train(tmp_path, "--epochs", 3, "--resume", trained[0] / "checkpoints", "--lr", 0.125)
+    assert done.status == 0, done.err
+    history = json.loads((tmp_path / "history.json").read_text("utf-8"))
+    assert history["learning_rate"] == pytest.approx([0.01, 0.01, 0.125])
+    assert rates(tmp_path) == [(0, 0, 0.01), (2, 0, 0.125)]
+
+
+def cut_by_class(folder=None, classes=10):
+    """The shipped digits, only those of some classes."""
+    chosen = list(range(classes)) if isinstance(classes, int) else [int(c) for c in classes]
+    parts = []
+    for images, labels in digits.load_data():
+        rows = np.flatnonzero(np.isin(labels, chosen))
+        parts.append((images[rows], np.array([chosen.index(v) for v in labels[rows]])))
+    return tuple(parts)
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    """Let a recipe `mine` be known, that of the wide network with changes; a function to set it."""
+    base = recipes.get("lecture_mnist_wide")
+
+    def know(**changes):
+        data = replace(base.data, load=cut_by_class)
+        mine = replace(base, **{"name": "mine", "model": dl.models.mnist_convnet, "data": data,
+                                "epochs": 1, **changes})
+        monkeypatch.setattr(recipes, "get", lambda name: mine)
+        return mine
+
+    return know
+
+
+@pytest.mark.parametrize(("classes", "names"), [("3", "012"), ("7,2", "72"), ("9,0,4", "904")])
+def test_classes_cut_data_and_network(recipe, tmp_path, classes, names):
+    recipe()
+    done = minidl("train", "mine", "--out", tmp_path, "--classes", classes, "--limit", 64)
+    assert done.status == 0, done.err
+    model = dl.load_model(tmp_path / "model.safetensors")
+    assert model.predict(np.zeros((1, 28, 28, 1), "float32")).shape == (1, len(names))
+    pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'ml'")
+    out = minidl("evaluate", tmp_path, "--report").out
+    rows = [line.split()[0] for line in out.splitlines() if len(line.split()) == 5]
+    assert rows == list(names)
+    done = minidl("train", "mine", "--out", tmp_path, "--resume", "--classes", "5")
+    assert done.status == 1 and "got classes=5; the run to resume has classes=" in done.err
+
+
+@pytest.mark.parametrize(("changes", "classes", "text"), [
+    ({}, "0,dog", "classes: got [0, 'dog']; expected two or more different ones of 0, 1, 2"),
+    ({}, "1", "expected two or more different ones"),
+    ({}, "4,4", "expected two or more different ones"),
+    ({}, "11", "or their numbers from 0 to 9"),
+    ({"model": dl.models.imdb_conv1d}, "2", "the network of mine has a fixed number of classes"),
+    ({"data": recipes.get("demo").data}, "2", "shipped digits cannot be cut by class"),
+])
+def test_wrong_classes_are_told(recipe, tmp_path, changes, classes, text):
+    recipe(**changes)
+    done = minidl("train", "mine", "--out", tmp_path, "--classes", classes)
+    assert done.status == 1 and text in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_schedule_holds_until_the_user_sets_a_rate(recipe, tmp_path):
+    recipe(schedule=dl.schedules.PolynomialDecay(0.01, 4), epochs=3)
+    words = ("train", "mine", "--out", tmp_path, "--limit", 64)
+    assert minidl(*words, "--epochs", 2).status == 0
+    assert minidl(*words, "--resume", "--epochs", 3).status == 0
+
+    def used(out):
+        return json.loads((out / "history.json").read_text("utf-8"))["learning_rate"]
+
+    assert used(tmp_path) == pytest.approx([0.01, 0.0075, 0.005])
+    assert rates(tmp_path) == [(0, 0, 0.01)]
+    assert minidl(*words, "--resume", "--epochs", 5, "--lr", 0.001).status == 0
+    assert used(tmp_path) == pytest.approx([0.01, 0.0075, 0.005, 0.001, 0.001])
+    out = tmp_path / "fixed"
+    assert minidl("train", "mine", "--out", out, "--limit", 64, "--lr", 0.002).status == 0
+    assert used(out) == pytest.approx([0.002] * 3)
+
+
+def test_a_recipe_with_members_trains_an_ensemble_that_resumes(recipe, tmp_path, monkeypatch):
+    recipe(members=3)
+    words = ("train", "mine", "--limit", 96, "--lr", 0.001)
+    done = minidl(*words, "--out", tmp_path / "whole")
+    assert done.status == 0, done.err
+    figures = report(tmp_path / "whole")
+    members = [report(tmp_path / "whole" / f"member-{k}") for k in (1, 2, 3)]
+    assert figures["members"] == [m["test"]["accuracy"] for m in members]
+    assert figures["parameters"] == 3 * members[0]["parameters"] and figures["epochs"] == 3
+    assert [settings(tmp_path / f"whole/member-{k}")["seed"] for k in (1, 2, 3)] == [1, 2, 3]
+    for text in ("Member 3 of 3, seed 3", "Test accuracy of the members: "
+                 + ", ".join(f"{a:.4f}" for a in figures["members"]),
+                 f"Test accuracy {figures['test']['accuracy']:.4f}"):
+        assert text in done.out
+    broken, calls = dl.callbacks.Checkpoint.save, []
+    with monkeypatch.context() as patch:
+        patch.setattr(dl.callbacks.Checkpoint, "save", lambda self: (
+            calls.append(1), 1 / 0 if len(calls) > 1 else broken(self))[1])
+        with pytest.raises(ZeroDivisionError):
+            minidl(*words, "--out", tmp_path / "broken")
+    done = minidl("evaluate", tmp_path / "broken")
+    assert done.status == 1 and f"--out {tmp_path / 'broken'} --resume" in done.err
+    assert minidl("train", "mine", "--out", tmp_path / "broken", "--resume").status == 0
+    for k in (1, 2, 3):
+        assert weights(tmp_path / f"broken/member-{k}") == weights(tmp_path / f"whole/member-{k}")
+    done = minidl("train", "mine", "--out", tmp_path / "broken", "--resume", "--lr", 0.1)
+    assert done.status == 1 and "mine has 3 members, each with its own" in done.err
+    done = minidl("evaluate", tmp_path / "whole", "--limit", 96)
+    assert f"accuracy {figures['test']['accuracy']:.4f}" in done.out, done.err
+    Image.fromarray(digits.load_data()[1][0][0, ..., 0]).save(tmp_path / "digit.png")
+    assert "probability 0." in minidl("predict", tmp_path / "whole", tmp_path / "digit.png").out
+
+
 # ---- evaluate and predict ------------------------------------------------------------------
 
 
@@ -275,6 +436,22 @@ def test_evaluate_finds_the_accuracy_of_the_report(trained, tmp_path):
     assert "256 test images" in done.out
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "2,000 test images" in minidl("evaluate", out, "--data", DIGITS).out
+
+
+def test_evaluate_reports_by_class(trained, tmp_path):
+    pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'ml'")
+    out, _ = trained
+    done = minidl("evaluate", out, "--report", "--limit", 256)
+    assert done.status == 0, done.err
+    text = (out / "classification.txt").read_text("utf-8")
+    accuracy = report(out)["test"]["accuracy"]
+    assert text in done.out and f"rank-1 {accuracy:.2%}" in text and "rank-5" in text
+    total = text.partition("avg / total")[2].split()
+    assert total[1] == f"{accuracy:.2f}" and total[3] == "256"
+    assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert str(out / "confusion.png") in done.out
+    for name in folders.ADDED:
+        (out / name).unlink()
 
 
 @pytest.fixture
@@ -539,7 +716,7 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_saved(trained, tmp_path):
     assert "cannot be written" in done.err
     assert len(done.err.splitlines()) == 1
     changed = {p.name for p in kept if not p.exists() or p.read_bytes() != kept[p]}
-    assert changed <= {"run.json"}  # the new number of epochs
+    assert changed <= {"run.json", "history.json"}  # epochs wanted, figures of one more epoch
     assert minidl("train", "lecture_mnist", "--out", tmp_path, "--resume").status == 0
     assert weights(tmp_path) == weights(trained[0])
 

@@ -151,6 +151,24 @@ def test_a_mosaic_has_each_channel_at_its_place(rng):
 # ---- curves and confusion ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("rates", "marked"), [
+    ([0.1] * 4 + [0.01] * 3 + [0.001], ["0.01", "0.001"]),
+    ([0.1, 0.08, 0.06, 0.04], []),  # a decay, not a few changes
+    ([0.1] * 5, []), ([], [])])
+def test_training_curves_mark_changes_of_the_rate(rates, marked):
+    history = {"loss": list(range(max(len(rates), 1))), "learning_rate": rates}
+    axes, = viz.training_curves(history).axes
+    assert [text.get_text() for text in axes.texts] == marked
+    lines = [line.get_xdata()[0] for line in axes.lines[1:]]
+    assert lines == [epoch + 0.5 for epoch in range(1, len(rates))
+                     if marked and rates[epoch] != rates[epoch - 1]]
+
+
+def test_learning_rates_want_a_loss_for_each():
+    with pytest.raises(errors.ShapeError, match="got 2 rates and 1 losses"):
+        viz.learning_rates([0.1, 0.2], [1.0])
+
+
 def test_training_curves_have_a_panel_for_each_metric():
     history = {"loss": [2.0, 1.0, 0.5], "accuracy": [0.2, 0.6, 0.8], "learning_rate": [1, 1, 1],
                "val_loss": [1.8, 1.1, 0.7], "val_accuracy": [0.3, 0.5, 0.7]}

@@ -54,7 +54,8 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--epochs", type=positive, metavar="N",
                          help="passes over the training data, those before --resume included")
     command.add_argument("--batch-size", type=positive, metavar="N", help="samples in a step")
-    command.add_argument("--lr", type=positive_number, metavar="RATE", help="learning rate")
+    command.add_argument("--lr", type=positive_number, metavar="RATE",
+                         help="learning rate; with --resume, that from the checkpoint on")
     command.add_argument("--seed", type=natural, metavar="N", help="of everything random")
     _data(command)
     command.add_argument("--out", metavar="DIR", help="folder to write into (runs/NAME)")
@@ -63,7 +64,12 @@ def _train(command: argparse.ArgumentParser) -> None:
                               "default the newest one of this run")
     command.add_argument("--overwrite", action="store_true",
                          help="replace the run that the folder holds already")
+    command.add_argument("--checkpoint-every", type=positive, metavar="N",
+                         help="keep a checkpoint of every Nth epoch, to go back to with --resume")
     _limit(command)
+    command.add_argument("--classes", type=class_list, metavar="LIST",
+                         help="use these classes only: names or numbers with commas between "
+                              "them, or how many of the first")
     command.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu")
 
 
@@ -73,6 +79,9 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     _limit(command)
     command.add_argument("--confusion", metavar="FILE",
                          help="draw into this PNG which classes are taken for which")
+    command.add_argument("--report", action="store_true",
+                         help="print precision, recall and F1 of each class, and write them and "
+                              "the confusion matrix into DIR")
 
 
 def _predict(command: argparse.ArgumentParser) -> None:
@@ -125,6 +134,20 @@ def _whole(text: str, lowest: int) -> int:
         raise argparse.ArgumentTypeError(
             f"got {text!r}, expected a whole number of at least {lowest}")
     return value
+
+
+def class_list(text: str) -> int | list[int | str]:
+    """Return a number, or names and numbers of classes.
+
+    >>> class_list("3"), class_list("cat,dog"), class_list("0,7")
+    (3, ['cat', 'dog'], [0, 7])
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected names or numbers with commas "
+                                         "between them, or a number")
+    listed = [int(part) if part.isdecimal() else part for part in parts]
+    return listed[0] if len(listed) == 1 and isinstance(listed[0], int) else listed
 
 
 def positive_number(text: str) -> float:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from .. import recipes
 from ..models.zoo import ENTRIES
+from ..recipes import Recipe
+
+WIDTH = 100  # columns, where the output is no terminal
+FIFTH = "top_5_accuracy"
 
 
 def list_recipes(arguments: argparse.Namespace) -> None:
@@ -14,15 +19,41 @@ def list_recipes(arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(Column("name", no_wrap=True), "data", "source", "printed there", "measured",
-                  box=None, pad_edge=False)
+    table = Table(Column("name", no_wrap=True), "source", "printed there",
+                  Column("measured", no_wrap=True), box=None, pad_edge=False)
     measured = recipes.results()
+    for data, group in by_data().items():
+        table.add_row()
+        table.add_row(f"[bold]{data}[/]")
+        for recipe in group:
+            table.add_row(f"  {recipe.name}", recipe.source, recipe.printed,
+                          short_result(measured.get(recipe.name)))
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    print("\nMeasured is the accuracy on the test data. Train one with: minidl train NAME")
+
+
+def by_data() -> dict[str, list[Recipe]]:
+    """Return the experiments by the name of their data set, in the order of its first one."""
+    found: dict[str, list[Recipe]] = {}
     for name in recipes.names():
         recipe = recipes.get(name)
-        table.add_row(name, recipe.data.name, recipe.source, recipe.printed,
-                      result_text(measured.get(name)))
-    Console().print(table)
-    print("\nTrain one with: minidl train NAME")
+        found.setdefault(recipe.data.name, []).append(recipe)
+    return found
+
+
+def short_result(result: dict[str, Any] | None) -> str:
+    """Return a measured result for a narrow column.
+
+    >>> short_result({"accuracy": 0.98912, "loss": 0.0345, "seeds": 3})
+    '0.9891 (3 seeds)'
+    >>> short_result({"accuracy": 0.541, "top_5_accuracy": 0.788})
+    '0.5410, rank-5 0.7880'
+    """
+    if not result:
+        return "not yet"
+    fifth = f", rank-5 {result[FIFTH]:.4f}" if FIFTH in result else ""
+    seeds = f" ({result['seeds']} seeds)" if "seeds" in result else ""
+    return f"{result['accuracy']:.4f}{fifth}{seeds}"
 
 
 def result_text(result: dict[str, Any] | None) -> str:
@@ -34,6 +65,8 @@ def result_text(result: dict[str, Any] | None) -> str:
     if not result:
         return "not yet"
     text = f"test accuracy {result['accuracy']:.4f}"
+    if FIFTH in result:
+        text += f", rank-5 {result[FIFTH]:.4f}"
     if "loss" in result:
         text += f", loss {result['loss']:.4f}"
     return f"{text} (median of {result['seeds']} seeds)" if "seeds" in result else text

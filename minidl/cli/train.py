@@ -21,9 +21,13 @@ def train(arguments: argparse.Namespace) -> int:
     result = run(recipe, out, resume=resume, overwrite=arguments.overwrite,
                  epochs=arguments.epochs, batch_size=arguments.batch_size,
                  learning_rate=arguments.lr, seed=arguments.seed, data=arguments.data,
-                 limit=arguments.limit)
+                 limit=arguments.limit, classes=arguments.classes,
+                 checkpoint_every=arguments.checkpoint_every)
     if not result.report:
         return interrupted(recipe.name, out)
+    if "members" in result.report:
+        print("Test accuracy of the members: "
+              + ", ".join(f"{accuracy:.4f}" for accuracy in result.report["members"]))
     print(f"{sentence(result)}\nModel, history and report are in {out}.")
     if not math.isfinite(result.report["test"]["loss"]):
         print("The loss is no longer a number: train again with a smaller --lr.")

@@ -8,43 +8,63 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import recipes, viz
+from ..files import replacing
 from ..nn.load import load_model
 from ..recipes import Recipe
-from ..recipes.folder import RunFolder
-from ..recipes.run import loaders, settings_of
+from ..recipes.folder import ADDED, RunFolder
+from ..recipes.run import loaders, settings_of, wanted
+from ..train import metrics, probabilities
+from ..train.ensemble import Ensemble
 
 if TYPE_CHECKING:
     from ..data import DataLoader
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Print loss and accuracy on the test data of the experiment."""
+    """Print loss and metrics on the test data of the experiment, and what else is asked for."""
     folder = RunFolder(arguments.folder)
     recipe, model = trained(folder)
     changes = {"data": arguments.data or folder.settings().get("data"), "limit": arguments.limit}
     _, test = loaders(recipe, settings_of(recipe, **changes))
     figures = model.evaluate(test, return_dict=True)
-    print(f"{recipe.name} on {test.samples:,} test images of {recipe.data.name}: "
-          f"accuracy {figures['accuracy']:.4f}, loss {figures['loss']:.4f}")
-    if arguments.confusion:
-        picture = viz.confusion_matrix(confusions(model, test, len(recipe.data.class_names)),
-                                       recipe.data.class_names)
-        print(f"Confusion matrix in {viz.save(picture, arguments.confusion)}")
+    named = ", ".join(f"{name} {figures[name]:.4f}" for name in sorted(figures, key=_order))
+    print(f"{recipe.name} on {test.samples:,} test images of {recipe.data.name}: {named}")
+    if arguments.report or arguments.confusion:
+        _report(folder, recipe, model, test, arguments)
+
+
+def _order(name: str) -> tuple[bool, str]:
+    return name == "loss", name
 
 
 def trained(folder: RunFolder) -> tuple[Recipe, Any]:
-    """Return the recipe and the trained model of a run."""
-    file = folder.need_model()
-    return recipes.get(folder.settings()["name"]), load_model(file)
+    """Return the recipe and the trained model of a run, or its ensemble."""
+    models = [load_model(file) for file in folder.need_models()]
+    settings = folder.settings()
+    recipe = wanted(recipes.get(settings["name"]), settings)
+    return recipe, models[0] if len(models) == 1 else Ensemble(models)
 
 
-def confusions(model: Any, test: DataLoader, classes: int) -> np.ndarray:
-    """Return how often each true class (row) was taken for each class (column)."""
-    said = model.predict(test).argmax(axis=1)
+def _report(folder: RunFolder, recipe: Recipe, model: Any, test: DataLoader,
+            arguments: argparse.Namespace) -> None:
+    names, said = recipe.data.class_names, asked(model, test)
     true = np.asarray(test.arrays[1][:test.samples])
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (true, said), 1)
-    return counts
+    if arguments.report:
+        text = metrics.classification_report(true, said, names)
+        ranks = metrics.rank_accuracy(true, said) if len(names) > 5 else ()
+        text += "".join(f"\nrank-{k} {rank:.2%}" for k, rank in zip((1, 5), ranks, strict=False))
+        print(f"\n{text}\n")
+        with replacing(folder.path / ADDED[1]) as aside:
+            aside.write_text(text + "\n", "utf-8")
+    counts = metrics.confusion_counts(true, probabilities.classes(said), len(names))
+    for path in filter(None, (arguments.report and folder.path / ADDED[0], arguments.confusion)):
+        print(f"Confusion matrix in {viz.save(viz.confusion_matrix(counts, names), path)}")
+
+
+def asked(model: Any, x: Any) -> np.ndarray:
+    """Return the probabilities (N, classes) of a model or of an ensemble."""
+    outputs = model.predict(x)
+    return outputs if isinstance(model, Ensemble) else probabilities.probabilities(model, outputs)
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -54,13 +74,8 @@ def predict(arguments: argparse.Namespace) -> None:
     recipe, model = trained(RunFolder(arguments.folder))
     read = [read_image(path, recipe.data.shape) for path in arguments.images]
     pixels = np.stack([image for image, _ in read])
-    rows = probabilities(recipe, model.predict(recipe.data.image(pixels)))
+    rows = asked(model, recipe.data.image(pixels))
     for path, (_, turned), row in zip(arguments.images, read, rows, strict=True):
         best = int(row.argmax())
         note = "  (dark on light, so inverted)" if turned else ""
         print(f"{path}: {recipe.data.class_names[best]}  probability {row[best]:.4f}{note}")
-
-
-def probabilities(recipe: Recipe, outputs: np.ndarray) -> np.ndarray:
-    """Return probabilities (N, classes) of a model whose loss says what its outputs are."""
-    return np.exp(outputs) if recipe.loss == "nll" else outputs

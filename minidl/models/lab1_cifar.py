@@ -6,8 +6,8 @@ from ..nn import Input, Sequential
 from ..nn.layers import Activation, BatchNormalization, Conv2D, Dense, Flatten, MaxPooling2D
 
 
-def lab1_cifar() -> Sequential:
-    """Return the network: crops (N, 24, 24, 3) in [0, 1] to probabilities (N, 10).
+def lab1_cifar(classes: int = 10) -> Sequential:
+    """Return the network: crops (N, 24, 24, 3) in [0, 1] to probabilities (N, classes).
 
     The crops are 24 x 24 of the 32 x 32 pixels: at random in training, from the centre in use. Two
     5x5 convolutions of 64 channels, the first normalised before its relu and with a bias all the
@@ -28,5 +28,5 @@ def lab1_cifar() -> Sequential:
         Flatten(name="flatten"),                                         # (2304,)
         Dense(256, activation="relu", name="dense1"),
         Dense(128, activation="relu", name="dense2"),
-        Dense(10, activation="softmax", name="dense3"),
+        Dense(classes, activation="softmax", name="dense3"),
     ], name="lab1_cifar")

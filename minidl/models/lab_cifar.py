@@ -7,8 +7,8 @@ from ..nn.constraints import MaxNorm
 from ..nn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
 
-def lab_cifar() -> Sequential:
-    """Return the network: images (N, 32, 32, 3) in [0, 1] to probabilities (N, 10).
+def lab_cifar(classes: int = 10) -> Sequential:
+    """Return the network: images (N, 32, 32, 3) in [0, 1] to probabilities (N, classes).
 
     3x3 convolutions of 32, 64 and 128 channels, dense 512 and 10, dropout between them. The second
     convolution and the first dense layer keep the norm of their kernels at 3 or below. The norm is
@@ -31,5 +31,5 @@ def lab_cifar() -> Sequential:
         Flatten(name="flatten"),                                          # (8192,)
         Dense(512, activation="relu", kernel_constraint=MaxNorm(3.0), name="dense1"),
         Dropout(0.5, name="dropout3"),
-        Dense(10, activation="softmax", name="dense2"),
+        Dense(classes, activation="softmax", name="dense2"),
     ], name="lab_cifar")

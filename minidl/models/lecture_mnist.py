@@ -20,8 +20,8 @@ MEAN, STD = 0.1307, 0.3081
 """Mean and standard deviation of MNIST's pixels in [0, 1]; the network takes (x - MEAN) / STD."""
 
 
-def lecture_mnist() -> Sequential:
-    """Return the network: images (N, 28, 28, 1), normalised, to log-probabilities (N, 10).
+def lecture_mnist(classes: int = 10) -> Sequential:
+    """Return the network: images (N, 28, 28, 1), normalised, to log-probabilities (N, classes).
 
     conv 5x5x10, pool, relu; conv 5x5x20, spatial dropout, pool, relu; dense 50 relu, dropout,
     dense 10, log-softmax. Initial values are drawn as PyTorch draws them: uniform within
@@ -45,6 +45,6 @@ def lecture_mnist() -> Sequential:
         Flatten(name="flatten"),                      # (320,)
         Dense(50, activation="relu", name="dense1", **init),
         Dropout(0.5, name="dropout3"),
-        Dense(10, name="dense2", **init),
+        Dense(classes, name="dense2", **init),
         Activation("log_softmax", name="log_softmax"),
     ], name="lecture_mnist")

@@ -6,8 +6,8 @@ from ..nn import Input, Sequential
 from ..nn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
 
-def lecture_mnist_wide() -> Sequential:
-    """Return the network: images (N, 28, 28, 1) in [0, 1] to probabilities (N, 10).
+def lecture_mnist_wide(classes: int = 10) -> Sequential:
+    """Return the network: images (N, 28, 28, 1) in [0, 1] to probabilities (N, classes).
 
     Two blocks of a 5x5 convolution and a pool, 32 and 64 channels, then a dense layer of 1024
     that holds nearly all of the parameters.
@@ -25,5 +25,5 @@ def lecture_mnist_wide() -> Sequential:
         Flatten(name="flatten"),                                         # (3136,)
         Dense(1024, activation="relu", name="dense1"),
         Dropout(0.5, name="dropout"),
-        Dense(10, activation="softmax", name="dense2"),
+        Dense(classes, activation="softmax", name="dense2"),
     ], name="lecture_mnist_wide")

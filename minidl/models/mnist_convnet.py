@@ -6,8 +6,8 @@ from ..nn import Input, Sequential
 from ..nn.layers import Conv2D, Dense, Flatten, MaxPooling2D
 
 
-def mnist_convnet() -> Sequential:
-    """Return the network: images (N, 28, 28, 1) in [0, 1] to probabilities (N, 10).
+def mnist_convnet(classes: int = 10) -> Sequential:
+    """Return the network: images (N, 28, 28, 1) in [0, 1] to probabilities (N, classes).
 
     3x3 convolutions of 32, 64 and 64 channels with pools between them, then dense 64 and 10.
 
@@ -24,5 +24,5 @@ def mnist_convnet() -> Sequential:
         Conv2D(64, 3, activation="relu", name="conv3"),  # (3, 3, 64)
         Flatten(name="flatten"),                         # (576,)
         Dense(64, activation="relu", name="dense1"),
-        Dense(10, activation="softmax", name="dense2"),
+        Dense(classes, activation="softmax", name="dense2"),
     ], name="mnist_convnet")

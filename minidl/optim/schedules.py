@@ -6,16 +6,18 @@ plain function of a number, so a callback may as well ask it once per epoch.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from ..errors import ArgumentError
 from .settings import checked, deserialize, serialize
 
-__all__ = ["CosineDecay", "ExponentialDecay", "FunctionSchedule", "PolynomialDecay", "Schedule",
-           "StepDecay", "TimeDecay", "WarmUp", "get"]
+__all__ = ["CosineDecay", "ExponentialDecay", "FunctionSchedule", "PiecewiseConstantDecay",
+           "PolynomialDecay", "Schedule", "StepDecay", "TimeDecay", "WarmUp", "get"]
 
 
 class Schedule:
@@ -156,6 +158,39 @@ class TimeDecay(_Numbers):
     def __call__(self, step: int) -> float:
         """Return the learning rate at a step."""
         return self.initial / (1 + self.decay * step)
+
+
+class PiecewiseConstantDecay(Schedule):
+    """values[0] before step boundaries[0], then values[1] before boundaries[1], and so on.
+
+    Args:
+        boundaries: steps in rising order.
+        values: learning rates, one more than boundaries.
+
+    >>> schedule = PiecewiseConstantDecay([25, 35], [0.1, 0.01, 0.001])
+    >>> [schedule(epoch) for epoch in (0, 24, 25, 35)]
+    [0.1, 0.1, 0.01, 0.001]
+    """
+
+    def __init__(self, boundaries: Sequence[int], values: Sequence[float]) -> None:
+        self.boundaries = [checked("PiecewiseConstantDecay", {"steps": b})["steps"]
+                           for b in boundaries]
+        self.values = [checked("PiecewiseConstantDecay", {"learning_rate": v})["learning_rate"]
+                       for v in values]
+        if len(self.values) != len(self.boundaries) + 1 or any(
+                a >= b for a, b in itertools.pairwise(self.boundaries)):
+            raise ArgumentError("PiecewiseConstantDecay",
+                                f"got boundaries {self.boundaries} and {len(self.values)} values",
+                                "expected rising boundaries and one value more than these",
+                                "Change boundaries or values.")
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate at a step."""
+        return self.values[bisect.bisect_right(self.boundaries, step)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make an equal schedule, as JSON can hold them."""
+        return {"boundaries": self.boundaries, "values": self.values}
 
 
 class WarmUp(Schedule):

@@ -5,6 +5,7 @@ checkpoints/       everything that an exact continuation needs
 history.json/.png  figures of every epoch
 model.safetensors  the trained model, with model.json beside it
 report.json        the result, written last
+member-1/ ...      of an ensemble: a folder like this for each member, in place of the model
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from typing import Any
 
 from ..errors import CheckpointError, DataError
 from ..files import replacing
+from ..train.ensemble import member_folders
 
 WRITTEN = ("run.json", "checkpoints", "history.json", "history.png", "model.safetensors",
            "model.json", "report.json")
+ADDED = ("confusion.png", "classification.txt")  # by `minidl evaluate --report`
 
 
 class RunFolder:
@@ -63,7 +66,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run wrote; other files stay."""
-        for name in WRITTEN:
+        for name in (*WRITTEN, *ADDED):
             place = self.path / name
             if place.is_dir():
                 shutil.rmtree(place)
@@ -95,18 +98,26 @@ class RunFolder:
                             "expected one that `minidl train` wrote", "Check the path.")
         return self._read("run.json", "No run was written here; `minidl demo` makes runs/demo.")
 
-    def need_model(self) -> Path:
-        """Return the file of the trained model.
+    def members(self, count: int) -> list[RunFolder]:
+        """Return the folders of the members of an ensemble."""
+        return [RunFolder(place) for _, place in member_folders(self.path, count)]
+
+    def need_models(self) -> list[Path]:
+        """Return the file of the trained model, or those of an ensemble's members.
 
         Raises:
-            DataError: there is none, or not yet.
+            DataError: one is missing, or not there yet.
         """
-        name = self.settings().get("name")
-        if not self.model.is_file():
-            go_on = f"minidl train {name} --out {self.path} --resume"
-            raise DataError(str(self.path), "holds no trained model (model.safetensors)",
-                            "expected a run that was trained to its end", f"Go on with: {go_on}")
-        return self.model
+        settings = self.settings()
+        count = settings.get("members", 1)
+        found = [self.model] if count == 1 else [m.model for m in self.members(count)]
+        for file in found:
+            if not file.is_file():
+                go_on = f"minidl train {settings.get('name')} --out {self.path} --resume"
+                raise DataError(str(file.parent), "holds no trained model (model.safetensors)",
+                                "expected a run that was trained to its end",
+                                f"Go on with: {go_on}")
+        return found
 
     def _read(self, name: str, remedy: str) -> dict[str, Any]:
         file = self.path / name

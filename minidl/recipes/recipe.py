@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..data import datasets
 from ..errors import ArgumentError
+from ..train.callback import Callback
 
 Part = tuple[np.ndarray, np.ndarray]
 Folder = str | os.PathLike[str] | None
+Classes = int | Sequence[int | str]
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Data:
     Attributes:
         name: of the data set, as people call it.
         load: `load(folder)` returns (x_train, y_train), (x_test, y_test) as stored; the folder is
-            None where the user names none.
+            None where the user names none. One that also takes `classes`, a list of names or
+            numbers or how many of the first, can be cut by class; labels then count from 0.
         image: turns stored images (N, H, W, C) of uint8 into the model's input.
         label: turns stored labels (N,) into what the loss takes.
         class_names: by label.
@@ -31,7 +36,7 @@ class Data:
     """
 
     name: str
-    load: Callable[[Folder], tuple[Part, Part]]
+    load: Callable[..., tuple[Part, Part]]
     image: Callable[[np.ndarray], np.ndarray]
     label: Callable[[np.ndarray], np.ndarray]
     class_names: Sequence[str]
@@ -41,6 +46,44 @@ class Data:
                   ) -> tuple[np.ndarray, ...]:
         """Return a stored batch as the model takes it; a `DataLoader` calls it."""
         return self.image(batch[0]), self.label(batch[1])
+
+    def cut(self, classes: Classes) -> Data:
+        """Return the data of these classes only, in this order.
+
+        Raises:
+            ArgumentError: the data set cannot be cut by class, or there is no such class.
+        """
+        if "classes" not in inspect.signature(self.load).parameters:
+            raise ArgumentError("classes", f"got {classes}",
+                                f"{self.name} cannot be cut by class", "Leave it out.")
+        names = chosen(self.class_names, classes)
+        return replace(self, load=partial(self.load, classes=classes), class_names=names,
+                       label=lambda labels: _columns(self.label(labels), len(names)))
+
+
+def chosen(names: Sequence[str], classes: Classes) -> list[str]:
+    """Return the names of the classes that are named, numbered, or the first so many.
+
+    Raises:
+        ArgumentError: there is no such class, or fewer than two are chosen.
+
+    >>> chosen(["cat", "dog", "cow"], 2), chosen(["cat", "dog", "cow"], ["cow", 0])
+    (['cat', 'dog'], ['cow', 'cat'])
+    """
+    wanted = range(classes) if isinstance(classes, int) else classes
+    numbers = [c if isinstance(c, int) else list(names).index(c) if c in names else -1
+               for c in wanted]
+    if len(set(numbers)) < max(len(numbers), 2) or not all(0 <= n < len(names) for n in numbers):
+        listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        raise ArgumentError("classes", f"got {classes}", "expected two or more different ones of "
+                            f"{listed}, or their numbers from 0 to {len(names) - 1}",
+                            "Change the classes.")
+    return [names[n] for n in numbers]
+
+
+def _columns(labels: np.ndarray, count: int) -> np.ndarray:
+    """Return labels with so many columns, where they are one-hot."""
+    return labels[:, :count] if labels.ndim == 2 and labels.shape[1] > count else labels
 
 
 @dataclass(frozen=True)
@@ -52,14 +95,18 @@ class Recipe:
         source: where it is taught.
         printed: the result printed there.
         data: data set and preprocessing.
-        model: returns a fresh model.
+        model: returns a fresh model; one that takes `classes` can be cut by class.
         optimizer: returns a fresh optimizer; keyword arguments replace its settings.
+        schedule: learning rate by epoch, in place of the optimizer's; a user's --lr replaces it.
+        callbacks: returns further callbacks of the training; a rate by epoch belongs into
+            `schedule`, where a user can replace it.
         loss: name of the loss.
         metrics: names of the metrics.
         epochs: passes over the training data.
         batch_size: samples in a training step.
         test_batch_size: samples in a step of evaluation.
         seed: of initial weights, dropout and the order of samples.
+        members: networks to train, with seeds from `seed` on, and to average; 1 for no ensemble.
         notes: what differs from the source, if anything.
     """
 
@@ -67,7 +114,7 @@ class Recipe:
     source: str
     printed: str
     data: Data
-    model: Callable[[], Any]
+    model: Callable[..., Any]
     optimizer: Callable[..., Any]
     loss: str
     epochs: int
@@ -75,7 +122,23 @@ class Recipe:
     batch_size: int = 64
     test_batch_size: int = 1000
     seed: int = 1
+    members: int = 1
+    schedule: Callable[[int], float] | None = None
+    callbacks: Callable[[], Sequence[Callback]] = tuple
     notes: str = ""
+
+    def cut(self, classes: Classes) -> Recipe:
+        """Return the experiment on these classes only.
+
+        Raises:
+            ArgumentError: data or network cannot be cut by class, or there is no such class.
+        """
+        if "classes" not in inspect.signature(self.model).parameters:
+            raise ArgumentError("classes", f"got {classes}",
+                                f"the network of {self.name} has a fixed number of classes",
+                                "Leave it out.")
+        data = self.data.cut(classes)
+        return replace(self, data=data, model=partial(self.model, classes=len(data.class_names)))
 
 
 # ---- preprocessing -------------------------------------------------------------------------

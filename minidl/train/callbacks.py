@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .callback import Callback, History
 from .logs import CSVLogger, JSONLogger
+from .monitor import TrainingMonitor
 from .monitors import (
     EarlyStopping,
     LearningRateScheduler,
@@ -12,8 +13,8 @@ from .monitors import (
     TerminateOnNaN,
 )
 from .progress import ProgressBar
-from .resume import Checkpoint
+from .resume import Checkpoint, EpochCheckpoint
 
-__all__ = ["CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "History", "JSONLogger",
-           "LearningRateScheduler", "ModelCheckpoint", "ProgressBar", "ReduceLROnPlateau",
-           "TerminateOnNaN"]
+__all__ = ["CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "EpochCheckpoint", "History",
+           "JSONLogger", "LearningRateScheduler", "ModelCheckpoint", "ProgressBar",
+           "ReduceLROnPlateau", "TerminateOnNaN", "TrainingMonitor"]

@@ -54,22 +54,28 @@ class Feed:
 
 def feed(where: str, x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: int = 32,
          shuffle: bool = False, seed: int | None = None, labelled: bool = True,
-         limit: int | None = None, class_weight: Mapping[int, float] | None = None) -> Feed:
+         limit: int | None = None, class_weight: Mapping[int, float] | None = None,
+         whole: bool = False) -> Feed:
     """Return batches of arrays, or of a `DataLoader` given as x.
 
     Args:
         where: the method whose arguments these are, for errors.
         labelled: labels are needed.
         limit: use the first `limit` samples only.
+        whole: every sample must come, so a loader may not drop any.
 
     Raises:
-        ArgumentError: labels are missing, or given twice.
+        ArgumentError: labels are missing or given twice, or a loader drops samples.
         ShapeError: lengths differ.
     """
     if isinstance(x, DataLoader):
         if y is not None or sample_weight is not None:
             raise ArgumentError(where, "got y or sample_weight beside a DataLoader",
                                 "the loader gives them with x", "Write DataLoader(x, y, weights).")
+        if whole and x.drop_last:
+            raise ArgumentError(where, "got a DataLoader with drop_last=True",
+                                "expected one that gives every sample once",
+                                "Leave drop_last out; the last batch may be short.")
         return Feed(x, class_weight=_numbers(where, class_weight))
     if y is None and labelled:
         raise ArgumentError(where, "got no y", "expected labels for every sample",

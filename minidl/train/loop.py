@@ -57,24 +57,26 @@ class Run:
 
     # ---- epochs ----
 
-    def train(self, resume: Any = None) -> History:
+    def train(self, resume: Any = None, learning_rate: Any = None) -> History:
         """Train to the end, or to where a callback or Ctrl+C stops it."""
         with self.interruption:
             try:
-                self._train(resume)
+                self._train(resume, learning_rate)
             finally:
                 self.callbacks("close")
         if self.history.interrupted:
             print(self._how_to_go_on(), file=sys.stderr, flush=True)
         return self.history
 
-    def _train(self, resume: Any) -> None:
+    def _train(self, resume: Any, learning_rate: Any) -> None:
         build(self.model, self.feed.epoch())
         check_trainable(self.model)
         self.model.stop_training = False
         self.callbacks("on_train_begin")
         if resume:
             resuming.restore(self, resume)
+        if learning_rate is not None:
+            self.how.optimizer.learning_rate = learning_rate
         for checkpoint in self.checkpoints:
             checkpoint.check_folder()
         self._train_on = Steps(self.model, self.how, self.tracker, self.model.parameters())

@@ -12,9 +12,10 @@ from . import losses
 from .confusion import ConfusionCounts
 from .losses import Loss
 from .metric import Mean, MeanLoss, Metric, class_of
+from .report import classification_report, confusion_counts, rank_accuracy
 
 __all__ = ["Accuracy", "BinaryAccuracy", "ConfusionCounts", "Mean", "MeanLoss", "Metric", "TopK",
-           "get", "get_all"]
+           "classification_report", "confusion_counts", "get", "get_all", "rank_accuracy"]
 
 
 class BinaryAccuracy(Metric):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import random
 from ..errors import ArgumentError, CheckpointError
+from ..spec import tuple_of
 from . import checkpoint
 from .callback import Callback, Logs
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 KIND = "checkpoint"
 Position = tuple[int, int]  # epoch, step
+EVERY, NAMED = r"epoch-(\d+)-step-(\d+)", r"epoch_(\d+)(?:_step_(\d+))?"
+"""Names of the files of `Checkpoint` and of `EpochCheckpoint`."""
 
 
 class Checkpoint(Callback):
@@ -42,6 +46,8 @@ class Checkpoint(Callback):
     """
 
     last = True
+    form = EVERY
+    keep: int | None
 
     def __init__(self, folder: str | os.PathLike[str], every_epochs: int = 1,
                  every_steps: int | None = None, keep: int = 3, overwrite: bool = False) -> None:
@@ -55,7 +61,7 @@ class Checkpoint(Callback):
 
     def check_folder(self) -> None:
         """Raise if files lie here that are ahead of where the run starts, or remove them."""
-        ahead = {p: f for p, f in files(self.folder).items() if p > self._position
+        ahead = {p: f for p, f in self._own().items() if p > self._position
                  or (p == self._position == (0, 0))}
         if ahead and not self.overwrite:
             raise CheckpointError(str(self.folder), f"it holds {max(ahead.items())[1].name}",
@@ -73,11 +79,18 @@ class Checkpoint(Callback):
     def save(self) -> Path:
         """Write a checkpoint of the run as it is; return its path."""
         epoch, step = self._position
-        path = self.folder / f"epoch-{epoch:05d}-step-{step:07d}"
-        written = checkpoint.save_tree(path, KIND, capture(self.run))
-        for _, old in sorted(files(self.folder).items())[:-self.keep]:
+        written = checkpoint.save_tree(self.folder / self.stem(epoch, step), KIND,
+                                       capture(self.run))
+        for old in list(self._own().values())[:-self.keep] if self.keep else ():
             _remove(old)
         return written
+
+    def stem(self, epoch: int, step: int) -> str:
+        """Return the name of the file for so many epochs and steps, without its ending."""
+        return f"epoch-{epoch:05d}-step-{step:07d}"
+
+    def _own(self) -> dict[Position, Path]:
+        return files(self.folder, self.form)
 
     def on_batch_end(self, step: int, logs: Logs) -> None:
         """Save where the number of steps says so."""
@@ -88,7 +101,7 @@ class Checkpoint(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Save where the number of epochs says so."""
         over = self.run.epoch >= self.run.epochs or self.model.stop_training
-        if over or self.run.epoch % self.every_epochs == 0:
+        if over or self._position[0] % self.every_epochs == 0:
             self.save()
 
     def on_interrupt(self) -> None:
@@ -96,18 +109,73 @@ class Checkpoint(Callback):
         self.save()
 
 
+class EpochCheckpoint(Checkpoint):
+    """Saves the whole state every so many epochs and keeps every file: any can be gone on from.
+
+    Files are named by the number of epochs done, such as epoch_25.safetensors; where Ctrl+C stops
+    a run in the middle of an epoch, epoch_25_step_130.safetensors. `fit(..., resume=FILE,
+    learning_rate=0.01)` goes on from one, and `model.load_weights(FILE)` takes the weights alone.
+
+    Args:
+        folder: where they go.
+        every: number of epochs from one file to the next; the last epoch is saved, too.
+        start_at: epochs done before, where the run is begun with weights that were loaded; they
+            count in the names. Runs that go on by `resume` or `initial_epoch` know it themselves.
+        overwrite: replace files of an earlier run that are ahead of where this one starts.
+
+    Raises:
+        CheckpointError: a file cannot be written, or the folder holds files that are ahead.
+
+    >>> callbacks = [EpochCheckpoint("runs/first", every=5)]
+    """
+
+    form = NAMED
+
+    def __init__(self, folder: str | os.PathLike[str], every: int = 5, start_at: int = 0,
+                 overwrite: bool = False) -> None:
+        super().__init__(folder, every, overwrite=overwrite)
+        self.start_at, = tuple_of("EpochCheckpoint", "start_at", start_at, 1, lowest=0)
+        self.keep, self._before = None, 0
+
+    def check_folder(self) -> None:
+        """Raise if files lie here that are ahead of where the run starts, or remove them."""
+        self._before = self._before or max(self.start_at - self.run.epoch, 0)
+        super().check_folder()
+
+    @property
+    def _position(self) -> Position:
+        return self.run.epoch + self._before, self.run.step
+
+    def stem(self, epoch: int, step: int) -> str:
+        """Return the name of the file for so many epochs and steps, without its ending."""
+        return f"epoch_{epoch}" + (f"_step_{step}" if step else "")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the epochs done before the run began, where there are any."""
+        return {"before": self._before} if self._before else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self._before = int(state["before"])
+
+
 def _remove(file: Path) -> None:
     for path in (file.with_suffix(".json"), file):
         path.unlink(missing_ok=True)
 
 
-def files(folder: Path) -> dict[Position, Path]:
-    """Return the checkpoints in a folder by epochs and steps done, in this order."""
+def files(folder: Path, *forms: str) -> dict[Position, Path]:
+    """Return the checkpoints in a folder by epochs and steps done, in this order.
+
+    Args:
+        forms: regular expressions of their names; those of all callbacks by default.
+    """
     found = {}
-    for path in folder.glob(f"epoch-*-step-*{checkpoint.SUFFIX}"):
-        numbers = re.fullmatch(r"epoch-(\d+)-step-(\d+)", path.name[:-len(checkpoint.SUFFIX)])
-        if numbers:
-            found[int(numbers[1]), int(numbers[2])] = path
+    for path in folder.glob(f"epoch*{checkpoint.SUFFIX}"):
+        for form in forms or (NAMED, EVERY):
+            numbers = re.fullmatch(form, path.name[:-len(checkpoint.SUFFIX)])
+            if numbers:
+                found[int(numbers[1]), int(numbers[2] or 0)] = path
     return dict(sorted(found.items()))
 
 
@@ -140,7 +208,7 @@ def restore(run: Run, resume: bool | str | os.PathLike[str]) -> None:
     Raises:
         CheckpointError: there is none, it is damaged, or it belongs to another run.
     """
-    path = _find(run, resume)
+    path = find(resume, [c.folder for c in run.checkpoints])
     if path is None:
         return
     state = _load(path)
@@ -160,22 +228,35 @@ def restore(run: Run, resume: bool | str | os.PathLike[str]) -> None:
     run.model.stop_training = state["stopped"]
 
 
-def _find(run: Run, resume: bool | str | os.PathLike[str]) -> Path | None:
-    own = [c.folder.resolve() for c in run.checkpoints]
-    if resume is True:
-        if not own:
-            raise ArgumentError("fit", "got resume=True without a Checkpoint callback",
-                                "expected a folder", "Give resume=FOLDER or add the callback.")
-        resume = own[0]
-    folder = Path(resume)  # type: ignore[arg-type]
+def find(resume: bool | str | os.PathLike[str], own: Sequence[Path]) -> Path | None:
+    """Return the checkpoint file that `resume` stands for; None where the run's folder is empty.
+
+    Args:
+        resume: a checkpoint file; a folder, for the newest one in it; True for the first of `own`.
+        own: folders into which the run saves; these may be empty.
+
+    Raises:
+        ArgumentError: resume is True, and the run has no folder.
+        CheckpointError: there is no checkpoint.
+    """
+    if resume is True and not own:
+        raise ArgumentError("fit", "got resume=True without a Checkpoint callback",
+                            "expected a folder", "Give resume=FOLDER or add the callback.")
+    folder = own[0] if resume is True else Path(resume)  # type: ignore[arg-type]
     if not folder.is_dir() and checkpoint.file_of(folder).is_file():
         return checkpoint.file_of(folder)
     found = list(files(folder).values())
-    if not found and folder.resolve() not in own:
+    if not found and folder.resolve() not in [place.resolve() for place in own]:
         raise CheckpointError(str(folder), "there is no checkpoint",
                               "expected a file, or a folder with epoch-*-step-* files",
                               "Check the path that you gave as resume.")
     return found[-1] if found else None
+
+
+def position(path: Path) -> Position:
+    """Return how many epochs, and steps of the next one, were done when a file was saved."""
+    state = _load(path)
+    return state["epoch"], state["step"]
 
 
 def _load(path: Path) -> dict[str, Any]:

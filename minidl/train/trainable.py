@@ -82,7 +82,8 @@ class Trainable:
             validation_split: float = 0.0, validation_data: Any = None, shuffle: bool = True,
             class_weight: Mapping[int, float] | None = None, sample_weight: Any = None,
             initial_epoch: int = 0, validation_batch_size: int | None = None,
-            seed: int | None = None, resume: bool | PathLike | None = None) -> History:
+            seed: int | None = None, resume: bool | PathLike | None = None,
+            learning_rate: Any = None) -> History:
         """Train for some epochs; return the figures of each.
 
         Loss and metrics of an epoch are means over its samples; the loss includes regularizers
@@ -108,6 +109,8 @@ class Trainable:
             seed: of the orders; drawn from `minidl.random` by default.
             resume: a checkpoint file, a folder of them (the newest counts), or True for that of
                 the `Checkpoint` callback.
+            learning_rate: a number or schedule to train with from here on, in place of that of the
+                optimizer or of the checkpoint; a `LearningRateScheduler` still sets its own.
 
         Raises:
             ArgumentError, ShapeError: arguments do not fit each other or the model.
@@ -124,7 +127,7 @@ class Trainable:
                     limit=limit, class_weight=class_weight)
         validation = _validation(held, validation_batch_size or batch_size)
         run = Run(self, how, data, validation, [*shown, *watching], epochs, initial_epoch)
-        return run.train(resume)
+        return run.train(resume, learning_rate)
 
     def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None,
                        class_weight: Mapping[int, float] | None = None,
@@ -166,7 +169,7 @@ class Trainable:
             [loss, metric, ...]; the loss alone where there are no metrics.
         """
         how, start = self._how("evaluate"), time.perf_counter()
-        data = feed("evaluate", x, y, sample_weight, batch_size=batch_size)
+        data = feed("evaluate", x, y, sample_weight, batch_size=batch_size, whole=True)
         tracker = Tracker(how.metrics)
         build(self, data.epoch())
         judge(self, how, data.epoch(), tracker)
@@ -183,7 +186,7 @@ class Trainable:
             verbose: 0 silent, else one line.
         """
         start = time.perf_counter()
-        data = feed("predict", x, batch_size=batch_size, labelled=False)
+        data = feed("predict", x, batch_size=batch_size, labelled=False, whole=True)
         build(self, data.epoch())
         outputs = predict(self, data.epoch())
         if verbose:
@@ -216,7 +219,7 @@ class Trainable:
         return checkpoint.save_tree(path, "weights", {"weights": weights})
 
     def load_weights(self, path: PathLike, strict: bool = True) -> None:
-        """Take over the weights of a file that `save_weights` or `save` wrote.
+        """Take over the weights of a file of `save_weights` or `save`, or of a checkpoint.
 
         Args:
             strict: raise where names are missing on either side.
@@ -224,7 +227,7 @@ class Trainable:
         Raises:
             CheckpointError: the file is missing, damaged or of another kind, or does not fit.
         """
-        weights = checkpoint.load_tree(path, "weights", "model")["weights"]
+        weights = checkpoint.load_tree(path, "weights", "model", "checkpoint")["weights"]
         self.load_state_dict(weights, strict)  # type: ignore[attr-defined]
 
     def _compiled_state(self) -> dict[str, Any] | None:
@@ -255,7 +258,7 @@ def _validation(held: Any, batch_size: int) -> Feed | None:
         raise ArgumentError("fit", f"got validation_data of {len(parts)} parts",
                             "expected (x, y) or (x, y, sample_weight)", "Several inputs go into "
                             "a list: ([x1, x2], y).")
-    return feed("validation_data", *parts, batch_size=batch_size)
+    return feed("validation_data", *parts, batch_size=batch_size, whole=True)
 
 
 def _batch(x: Any, y: Any, sample_weight: Any,

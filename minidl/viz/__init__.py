@@ -12,6 +12,7 @@ from .features import activations, feature_maps
 from .figure import save
 from .images import image_grid
 from .kernels import filters
+from .rates import learning_rates
 
-__all__ = ["activations", "confusion_matrix", "feature_maps", "filters", "image_grid", "save",
-           "training_curves"]
+__all__ = ["activations", "confusion_matrix", "feature_maps", "filters", "image_grid",
+           "learning_rates", "save", "training_curves"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,17 +36,27 @@ def activations(model: Any, image: Any, layers: Sequence[str] | int | None = Non
         ArgumentError: the model has no layer of such a name.
         ShapeError: it is not one image.
     """
-    from ..nn.holder import mode
-
     outputs: dict[str, np.ndarray] = {}
     hooks = [_observe(module, name, outputs) for name, module in _chosen(model, layers).items()]
     try:
-        with mode(model, False), config.no_grad():
+        with _in_use(model), config.no_grad():
             model(one_image(image)[None])
     finally:
         for remove in hooks:
             remove()
     return outputs
+
+
+@contextmanager
+def _in_use(model: Any) -> Iterator[None]:
+    """Let a model and all inside be out of training for the block."""
+    before = [(module, module.training) for module in model.named_modules().values()]
+    model.train(False)
+    try:
+        yield
+    finally:
+        for module, was in before:
+            module.training = was
 
 
 def _observe(module: Any, name: str, outputs: dict[str, np.ndarray]) -> Callable[[], None]:
