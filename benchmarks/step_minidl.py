@@ -83,7 +83,7 @@ def gradients(made: Any) -> dict[str, np.ndarray]:
     y = made.model.train()(inputs_of(made.x, dtype_of(parameters)))
     values, shares = losses_of(losses.get(made.entry.loss), Batch(made.x, made.y), y)
     values.backward(shares)
-    loss, extra = Outcome(y, values, shares, []).loss, penalty(parameters)
+    loss, extra = Outcome(y, values, shares).loss, penalty(parameters)
     if extra is not None:
         extra.backward()
         loss += extra.item()

@@ -18,7 +18,7 @@ from .callback import Callback
 from .feed import feed
 from .probabilities import probabilities_of, to_outputs
 from .resume import Checkpoint
-from .step import Tracker, build, losses_of, mean_loss
+from .step import Outcome, Tracker, build, losses_of
 
 
 class Ensemble:
@@ -73,7 +73,8 @@ class Ensemble:
         tracker = Tracker(how.metrics, private=True)
         for batch in data.epoch():
             outputs = Tensor.own(to_outputs(how.loss, self._mean(batch.x)))
-            tracker.update(batch, outputs, mean_loss(*losses_of(how.loss, batch, outputs)))
+            outcome = Outcome(outputs, *losses_of(how.loss, batch, outputs))
+            tracker.update(batch, outputs, outcome.loss)
         logs = tracker.logs()
         return logs if return_dict else list(logs.values())
 

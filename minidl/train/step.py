@@ -155,7 +155,7 @@ class Outcome(NamedTuple):
     y_pred: Tensor
     losses: Tensor
     shares: np.ndarray
-    costs: list[np.ndarray]
+    costs: Sequence[np.ndarray] = ()
 
     @property
     def loss(self) -> float:
