@@ -13,7 +13,7 @@ __all__ = ["FILL_MODES", "affine_matrices", "check_fill_mode", "warped"]
 def affine_matrices(height: int, width: int, count: int, *, rotation: np.ndarray | float = 0.0,
                     shift: np.ndarray | float = 0.0, shear: np.ndarray | float = 0.0,
                     zoom: np.ndarray | float = 1.0, flip: np.ndarray | bool = False) -> np.ndarray:
-    """Return matrices (count, 6), float32, from the pixels of a warped image to those of its source.
+    """Return matrices (count, 6), float32, from pixels of a warped image to places in its source.
 
     With p the place of a pixel (row, column) counted from the middle, the source is at
     R (S Z F p - t): as ImageDataGenerator composes them, with one interpolation in the end.

@@ -23,7 +23,7 @@ def _recoloured(where: str, images: np.ndarray, changes: dict[int, np.ndarray],
     from .kernels import recolour
 
     images = need_images(where, images, (3,) if {0, 3} & set(changes) else ())
-    each = np.tile(np.float32([0, 1, 0, 1]), (len(images), 1))
+    each = np.tile(np.array([0, 1, 0, 1], np.float32), (len(images), 1))
     for place, values in changes.items():
         each[:, place] = values
     clipped = clip or images.dtype == np.uint8

@@ -32,10 +32,11 @@ class Draws:
         indices: (N,), the samples' row numbers in their data set.
         place: number of the step in its pipeline, so that two equal steps draw different numbers.
 
-    >>> Draws(7, 0, np.array([3, 4])).uniform(0, 2).round(3).tolist()
-    [[0.157, 0.665], [0.936, 0.067]]
-    >>> Draws(7, 0, np.array([4])).uniform(0, 2).round(3).tolist()
-    [[0.936, 0.067]]
+    >>> Draws(7, 0, np.array([3, 4])).uniform(0, 2).round(2)
+    array([[0.28, 0.64],
+           [0.66, 0.47]], dtype=float32)
+    >>> Draws(7, 0, np.array([4])).uniform(0, 2).round(2)
+    array([[0.66, 0.47]], dtype=float32)
     """
 
     def __init__(self, seed: int, epoch: int, indices: np.ndarray, place: int = 0) -> None:
