@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from .. import config
@@ -15,96 +13,102 @@ def _resample(start, stop, x, tops, row_weights, lefts, column_weights, half, y)
     """Write y = R x C for banded R and C; a band begins at tops[i], or at lefts[j]."""
     rows, columns, channels = y.shape[1:]
     kind, width = y.dtype.type, x.shape[2]
-    line = np.empty((width, channels), np.float32)
+    line = np.empty(width * channels, np.float32)
     for n in range(start, stop):
+        image = x[n].reshape(-1)
         for i in range(rows):
             line[:] = 0
             for a in range(row_weights.shape[1]):
-                weight, row = row_weights[i, a], x[n, tops[i] + a]
-                for j in range(width):
-                    for k in range(channels):
-                        line[j, k] += weight * row[j, k]
+                weight, first = row_weights[i, a], (tops[i] + a) * line.size
+                row = image[first:first + line.size]
+                for j in range(line.size):
+                    line[j] += weight * row[j]
             for j in range(columns):
+                band = line[lefts[j] * channels:]
                 for k in range(channels):
-                    total = np.float32(0)
+                    total = half
                     for a in range(column_weights.shape[1]):
-                        total += column_weights[j, a] * line[lefts[j] + a, k]
-                    y[n, i, j, k] = kind(total + half)
+                        total += column_weights[j, a] * band[a * channels + k]
+                    y[n, i, j, k] = kind(total)
+
+
+ZERO, ONE, TWO, THREE, FOUR, SIX = np.arange(7, dtype=np.float32)[[0, 1, 2, 3, 4, 6]]
+"""As whole numbers they would make float64 of float32."""
 
 
 @inline
 def _unit(value):
-    return min(max(value, np.float32(0)), np.float32(1))
+    return min(max(value, ZERO), ONE)
 
 
 @inline
-def _turn_hue(pixels, turn):
+def _turn_hue(planes, turn):
     """Move the hue by `turn` sixths of the circle; the largest and least channel stay as large."""
-    for p in range(len(pixels)):
-        r, g, b = pixels[p, 0], pixels[p, 1], pixels[p, 2]
-        high, low = max(r, g, b), min(r, g, b)
+    red, green, blue = planes[0], planes[1], planes[2]
+    for p in range(red.size):
+        r, g, b = red[p], green[p], blue[p]
+        high, low = max(max(r, g), b), min(min(r, g), b)
         chroma = high - low
-        if chroma == 0:
-            continue
-        if high == r:
-            hue = (g - b) / chroma
-        elif high == g:
-            hue = 2 + (b - r) / chroma
-        else:
-            hue = 4 + (r - g) / chroma
-        hue += turn
-        hue -= 6 * math.floor(hue / 6)
-        pixels[p, 0] = low + chroma * _unit(abs(hue - 3) - 1)
-        pixels[p, 1] = low + chroma * _unit(2 - abs(hue - 2))
-        pixels[p, 2] = low + chroma * _unit(2 - abs(hue - 4))
+        part = ONE / (chroma if chroma > ZERO else ONE)
+        hue = (g - b) * part if high == r else (
+            (b - r) * part + TWO if high == g else (r - g) * part + FOUR)
+        hue += turn  # of -3 to 3
+        hue += SIX if hue < ZERO else (-SIX if hue >= SIX else ZERO)
+        red[p] = low + chroma * _unit(abs(hue - THREE) - ONE)
+        green[p] = low + chroma * _unit(TWO - abs(hue - TWO))
+        blue[p] = low + chroma * _unit(TWO - abs(hue - FOUR))
 
 
 @inline
-def _stretch(pixels, factor, shift):
+def _stretch(planes, factor, shift):
     """Scale each channel about its mean, then add."""
-    for k in range(pixels.shape[1]):
-        total = 0.0
-        for p in range(len(pixels)):
-            total += pixels[p, k]
-        offset = np.float32(total / len(pixels) * (1 - factor) + shift)
-        for p in range(len(pixels)):
-            pixels[p, k] = pixels[p, k] * factor + offset
+    for k in range(len(planes)):
+        plane, total = planes[k], 0.0
+        for p in range(plane.size):
+            total += plane[p]
+        offset = np.float32(total / plane.size * (1 - factor) + shift)
+        for p in range(plane.size):
+            plane[p] = plane[p] * factor + offset
 
 
 @inline
-def _saturate(pixels, factor):
+def _saturate(planes, factor):
     """Scale the saturation (HSV) and keep it in [0, 1]; hue and value stay."""
-    for p in range(len(pixels)):
-        r, g, b = pixels[p, 0], pixels[p, 1], pixels[p, 2]
-        high = max(r, g, b)
-        chroma = high - min(r, g, b)
-        if high <= 0:
-            scale = np.float32(0)
-        else:
-            scale = min(factor, high / chroma) if chroma > 0 else np.float32(1)
-        pixels[p, 0], pixels[p, 1], pixels[p, 2] = (
-            high - (high - r) * scale, high - (high - g) * scale, high - (high - b) * scale)
+    red, green, blue = planes[0], planes[1], planes[2]
+    for p in range(red.size):
+        r, g, b = red[p], green[p], blue[p]
+        high = max(max(r, g), b)
+        chroma = high - min(min(r, g), b)
+        # above 1 / saturation the least channel would fall below 0; black has no saturation
+        scale = min(factor, max(high, ZERO) / (chroma if chroma > ZERO else ONE))
+        scale = scale if high > ZERO else ZERO
+        red[p] = high - (high - r) * scale
+        green[p] = high - (high - g) * scale
+        blue[p] = high - (high - b) * scale
 
 
 @kernel
 def _colour(start, stop, x, changes, one, half, low, high, y):
     """Write images in other colours; x and y (N, pixels, C), `one` is what stands for 1 in them."""
-    kind, size = y.dtype.type, x.shape[1] * x.shape[2]
-    pixels = np.empty(x.shape[1:], np.float32)
-    flat = pixels.reshape(-1)
+    kind, size, channels = y.dtype.type, x.shape[1], x.shape[2]
+    planes = np.empty((channels, size), np.float32)  # a channel at a time fills the registers
     for n in range(start, stop):
         hue, contrast, brightness, saturation = changes[n]
         given, target = x[n].reshape(-1), y[n].reshape(-1)
-        for p in range(size):
-            flat[p] = given[p] / one
+        for k in range(channels):
+            plane = planes[k]
+            for p in range(size):
+                plane[p] = given[p * channels + k] * (ONE / one)
         if hue != 0:
-            _turn_hue(pixels, 6 * hue)
+            _turn_hue(planes, SIX * hue)
         if contrast != 1 or brightness != 0:
-            _stretch(pixels, contrast, brightness)
+            _stretch(planes, contrast, brightness)
         if saturation != 1:
-            _saturate(pixels, saturation)
-        for p in range(size):
-            target[p] = kind(min(max(flat[p], low), high) * one + half)
+            _saturate(planes, saturation)
+        for k in range(channels):
+            plane = planes[k]
+            for p in range(size):
+                target[p * channels + k] = kind(min(max(plane[p], low), high) * one + half)
 
 
 def _run(loop: object, x: np.ndarray, *arguments: object) -> None:
