@@ -214,8 +214,8 @@ class TenCrop(Sized):
 class ToFloat:
     """Bytes 0 to 255 as float32 in [0, 1]; float32 stays as it is.
 
-    >>> ToFloat()(np.array([0, 51, 255], np.uint8).reshape(1, 1, 1, 3)).ravel()
-    array([0. , 0.2, 1. ], dtype=float32)
+    >>> ToFloat()(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1)).ravel()
+    array([0., 1.], dtype=float32)
     """
 
     def __call__(self, images: np.ndarray, draws: Draws | None = None) -> np.ndarray:
