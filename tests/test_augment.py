@@ -97,7 +97,8 @@ def test_an_image_becomes_the_same_in_any_batch(step, kind, rng):
     np.testing.assert_array_equal(x, before)
     with config.threads(1):
         np.testing.assert_array_equal(pipeline(x, 2), whole)
-    for other in (pipeline(x, 3), Pipeline(step, seed=6)(x, 2), Pipeline(Clip(0, 255), step)(x)):
+    elsewhere = Pipeline(Clip(0, 255), step, seed=5)
+    for other in (pipeline(x, 3), Pipeline(step, seed=6)(x, 2), elsewhere(x, 2)):
         assert not np.array_equal(other, whole)
 
 
@@ -170,6 +171,23 @@ def test_shear_is_that_of_the_generator():
     np.testing.assert_allclose(matrix @ [2, 3, 1], [2, 3], rtol=1e-6)  # the middle stays
 
 
+def test_everything_is_composed_about_the_middle():
+    """As the generator composes it: turn, shift, shear, zoom; then the flip of what came out."""
+    def eye(**entries):
+        matrix = np.eye(3)
+        for place, value in entries.items():
+            matrix[int(place[1]), int(place[2])] = value
+        return matrix
+
+    c, s = math.cos(0.4), math.sin(0.4)
+    wanted = (eye(_02=4, _12=2.5) @ eye(_00=c, _01=s, _10=-s, _11=c) @ eye(_02=-1.5, _12=2)
+              @ eye(_01=-math.sin(0.3), _11=math.cos(0.3)) @ eye(_00=0.8, _11=1.1)
+              @ eye(_11=-1) @ eye(_02=-4, _12=-2.5))
+    got = affine_matrices(9, 6, 1, rotation=0.4, shift=np.array([[1.5, -2]]), shear=0.3,
+                          zoom=np.array([[0.8, 1.1]]), flip=np.array([[False, True]]))
+    np.testing.assert_allclose(got.reshape(2, 3), wanted[:2], rtol=1e-6)
+
+
 ROW = [10, 20, 30, 40]
 FILLED = {"nearest": [10, 10, 10, 10, 10, 10, 20, 30, 40, 40, 40, 40, 40, 40],
           "reflect": [40, 40, 30, 20, 10, 10, 20, 30, 40, 40, 30, 20, 10, 10],
@@ -210,6 +228,8 @@ def test_matrices_are_drawn_within_the_ranges_and_fill_them():
     zoom = RandomAffine(zoom=(0.5, 0.9)).matrices(9, 9, draws(2000))[:, [0, 4]]
     assert 0.5 <= zoom.min() < 0.51 and 0.89 < zoom.max() <= 0.9
     assert abs(np.corrcoef(zoom.T)[0, 1]) < 0.1
+    shear = np.arcsin(-RandomAffine(shear=0.4).matrices(9, 9, draws(2000))[:, 1])
+    assert -0.4001 < shear.min() < -0.39 and 0.39 < shear.max() < 0.4001
     flip = RandomAffine(horizontal_flip=True).matrices(9, 9, draws(2000))
     assert (flip[:, 0] == 1).all()
     assert abs((flip[:, 4] == -1).mean() - 0.5) < 0.05
@@ -297,6 +317,14 @@ def test_jitter_is_the_four_steps_and_a_clip(rng):
     np.testing.assert_allclose(got, Clip()(wanted), atol=2e-6)
     of_bytes = LAB((x * 255).round().astype(np.uint8), draws(7))
     np.testing.assert_array_less(np.abs(of_bytes - got * 255), 0.51)
+
+
+@pytest.mark.parametrize("step", [RandomBrightness(0.9), RandomContrast(0, 9), RandomHue(0.5),
+                                  RandomSaturation(0, 9)], ids=repr)
+def test_bytes_stay_in_their_range(step, rng):
+    x = images(rng, (20, 4, 4, 3))
+    wanted = 255 * Clip()(step(ToFloat()(x), draws(20)))
+    np.testing.assert_array_less(np.abs(step(x, draws(20)) - wanted), 0.501)
 
 
 # ---- preprocessing -------------------------------------------------------------------------

@@ -81,7 +81,6 @@ def _saturate(planes, factor):
         chroma = high - min(min(r, g), b)
         # above 1 / saturation the least channel would fall below 0; black has no saturation
         scale = min(factor, max(high, ZERO) / (chroma if chroma > ZERO else ONE))
-        scale = scale if high > ZERO else ZERO
         red[p] = high - (high - r) * scale
         green[p] = high - (high - g) * scale
         blue[p] = high - (high - b) * scale

@@ -35,53 +35,61 @@ def _stand_in(i, size, mode):
 
 
 @inline
-def _pixel(image, row, column, k, fill):
-    return fill if row < 0 or column < 0 else np.float64(image[row, column, k])
+def _pixel(row, column, columns, channels):
+    """Return where a pixel begins, unsigned: no test of its sign is needed then."""
+    return np.uint64((row * columns + column) * channels)
 
 
 @inline
-def _between(image, row, column, u, v, k):
-    """Return channel k between this pixel and its three neighbours below and to the right."""
-    above = (1 - v) * image[row, column, k] + v * image[row, column + 1, k]
-    below = (1 - v) * image[row + 1, column, k] + v * image[row + 1, column + 1, k]
-    return (1 - u) * above + u * below
+def _mean(pixels, places, shares):
+    (a, b, c, d), (p, q, r, s) = places, shares
+    return p * pixels[a] + q * pixels[b] + r * pixels[c] + s * pixels[d]
 
 
 @inline
-def _beyond(image, r0, r1, c0, c1, u, v, k, fill):
-    """Return the same between any four pixels, some of which may be missing."""
-    above = (1 - v) * _pixel(image, r0, c0, k, fill) + v * _pixel(image, r0, c1, k, fill)
-    below = (1 - v) * _pixel(image, r1, c0, k, fill) + v * _pixel(image, r1, c1, k, fill)
-    return (1 - u) * above + u * below
+def _mean_with_gaps(image, rows, columns, shares, k, fill):
+    """Return channel k between four pixels; for those of a negative place, fill stands."""
+    total = 0.0
+    for corner in range(4):
+        row, column = rows[corner // 2], columns[corner % 2]
+        missing = row < 0 or column < 0
+        total += shares[corner] * (fill if missing else np.float64(image[row, column, k]))
+    return total
 
 
 @kernel
 def _warp(start, stop, x, matrix, mode, fill, half, y):
-    """Write warped images; half is 0.5 where y is whole numbers and has to be rounded."""
+    """Write warped images; half (1) is what rounds whole numbers, in the type to compute in."""
     rows, columns, channels = x.shape[1:]
-    kind = y.dtype.type
+    kind, real, one, up = y.dtype.type, half.dtype.type, half.dtype.type(1), half[0]
     for n in range(start, stop):
-        image, target, m = x[n], y[n], matrix[n]
+        image, m, pixels, target = x[n], matrix[n], x[n].reshape(-1), y[n].reshape(-1)
         for i in range(rows):
             top, left = np.float64(m[0]) * i + m[2], np.float64(m[3]) * i + m[5]
             for j in range(columns):
                 u, v = top + np.float64(m[1]) * j, left + np.float64(m[4]) * j
                 r0, c0 = _below(u), _below(v)
-                u, v = u - r0, v - c0
-                if 0 <= r0 < rows - 1 and 0 <= c0 < columns - 1:
-                    if channels == 3:  # unrolled: most images are RGB
-                        target[i, j, 0] = kind(_between(image, r0, c0, u, v, 0) + half)
-                        target[i, j, 1] = kind(_between(image, r0, c0, u, v, 1) + half)
-                        target[i, j, 2] = kind(_between(image, r0, c0, u, v, 2) + half)
-                    else:
+                r1, c1, down, across = r0 + 1, c0 + 1, real(u - r0), real(v - c0)
+                shares = ((one - down) * (one - across), (one - down) * across,
+                          down * (one - across), down * across)
+                to = _pixel(i, j, columns, channels)
+                if not (0 <= r0 < rows - 1 and 0 <= c0 < columns - 1):
+                    r0, r1 = _stand_in(r0, rows, mode), _stand_in(r1, rows, mode)
+                    c0, c1 = _stand_in(c0, columns, mode), _stand_in(c1, columns, mode)
+                    if min(min(r0, r1), min(c0, c1)) < 0:
                         for k in range(channels):
-                            target[i, j, k] = kind(_between(image, r0, c0, u, v, k) + half)
-                    continue
-                r1, c1 = _stand_in(r0 + 1, rows, mode), _stand_in(c0 + 1, columns, mode)
-                r0, c0 = _stand_in(r0, rows, mode), _stand_in(c0, columns, mode)
-                for k in range(channels):
-                    target[i, j, k] = kind(
-                        _beyond(image, r0, r1, c0, c1, u, v, k, fill) + half)
+                            target[to + np.uint64(k)] = kind(_mean_with_gaps(
+                                image, (r0, r1), (c0, c1), shares, k, fill) + up)
+                        continue
+                places = (_pixel(r0, c0, columns, channels), _pixel(r0, c1, columns, channels),
+                          _pixel(r1, c0, columns, channels), _pixel(r1, c1, columns, channels))
+                if channels == 3:  # unrolled: most images are RGB
+                    target[to] = kind(_mean(pixels, places, shares) + up)
+                    target[to + np.uint64(1)] = kind(_mean(pixels[1:], places, shares) + up)
+                    target[to + np.uint64(2)] = kind(_mean(pixels[2:], places, shares) + up)
+                else:
+                    for k in range(channels):
+                        target[to + np.uint64(k)] = kind(_mean(pixels[k:], places, shares) + up)
 
 
 @kernel
@@ -117,7 +125,8 @@ def _run(loop: object, x: np.ndarray, *arguments: object) -> None:
 def warp(x: np.ndarray, matrix: np.ndarray, out: np.ndarray, fill_mode: str, fill_value: float
          ) -> None:
     """Write images of floats or bytes, warped; `out` has their type."""
-    half = 0.0 if out.dtype.kind == "f" else 0.5
+    half = (np.zeros(1, out.dtype) if out.dtype.kind == "f" else
+            np.full(1, 0.5, np.float32))
     _run(_warp, x, matrix, FILL_MODES.index(fill_mode), float(fill_value), half, out)
 
 
