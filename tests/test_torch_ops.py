@@ -200,6 +200,22 @@ ROWS |= {f"{name}_relu": _then_relu(ROWS[name]) for name in (
 
 ROWS["conv2d_add"] = lambda *arrays, **attrs: ROWS["conv2d"](*arrays[:-1], **attrs) + arrays[-1]
 
+def _affine_warp(x: T, matrix: T, fill_mode: str, fill_value: float) -> T:
+    height, width = x.shape[1:3]
+    j, i = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
+    m = matrix.detach()[:, :, None, None]
+    u, v = (m[:, k] * i + m[:, k + 1] * j + m[:, k + 2] for k in (0, 3))
+    if fill_mode == "wrap":  # which grid_sample lacks: places within the middle one of 3 x 3 copies
+        u, v, x = u % height + height, v % width + width, x.repeat(1, 3, 3, 1)
+    grid = torch.stack([(2 * v + 1) / x.shape[2] - 1, (2 * u + 1) / x.shape[1] - 1], -1)
+    beyond = {"nearest": "border", "wrap": "border", "reflect": "reflection", "constant": "zeros"}
+    y = F.grid_sample(_first(x) - fill_value, grid, padding_mode=beyond[fill_mode],
+                      align_corners=False)
+    return _last(y) + fill_value
+
+
+ROWS["affine_warp"] = _affine_warp
+
 WITHOUT_ROW: dict[str, str] = {}
 """Differentiable ops that PyTorch cannot be compared with, and why."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minidl import errors, nn, viz
+from minidl import data, errors, nn, random, viz
 from minidl.nn import layers
 from minidl.viz import features, figure, kernels
 
@@ -66,6 +66,41 @@ def test_colour_images_out_of_range_are_scaled(rng):
     pixels = shown(viz.image_grid(image).axes[0])
     assert pixels.min() == 0
     assert pixels.max() == 1
+
+
+# ---- augmented_grid ------------------------------------------------------------------------
+
+
+def test_the_grid_of_augmented_samples(rng):
+    image = rng.integers(0, 256, (8, 12, 3), np.uint8)
+    pipeline = data.Pipeline(data.RandomAffine(rotation=30, zoom=0.2), data.ToFloat(), seed=7)
+    picture = viz.augmented_grid(image, pipeline, seed=2)
+    assert picture.axes[0].get_gridspec().get_geometry() == (3, 3)
+    wanted = data.Pipeline(*pipeline.steps, seed=2)(np.repeat(image[None], 9, axis=0))
+    for axes, sample in zip(picture.axes, wanted, strict=True):
+        np.testing.assert_array_equal(shown(axes), sample)
+
+
+def test_augmented_samples_of_layers_are_those_of_training(rng):
+    image = rng.integers(0, 256, (8, 8, 1), np.uint8)
+    chain = nn.Sequential([layers.RandomRotation(0.2), layers.RandomTranslation(0.2, 0.2)]).eval()
+    random.seed(11)
+    pixels = [shown(axes) for axes in viz.augmented_grid(image, chain, 5, seed=3).axes]
+    again = [shown(axes) for axes in viz.augmented_grid(image, chain, 5, seed=3).axes]
+    np.testing.assert_array_equal(pixels, again)
+    assert random.default.state == (11, 0)
+    assert not chain.training
+    assert len({p.tobytes() for p in pixels}) == 5
+    assert pixels[0].dtype == np.uint8
+
+
+@pytest.mark.parametrize(("image", "augmentation", "count", "text"), [
+    (np.zeros((2, 8, 8, 3)), data.Pipeline(), 9, "Give one image of the batch"),
+    (np.zeros((8, 8, 3)), data.RandomFlip(), 9, "Write Pipeline\\(step\\)"),
+    (np.zeros((8, 8, 3)), data.Pipeline(), 0, "count=0")])
+def test_augmented_grids_that_cannot_be(image, augmentation, count, text):
+    with pytest.raises(errors.MinidlError, match=text):
+        viz.augmented_grid(image, augmentation, count)
 
 
 # ---- filters -------------------------------------------------------------------------------

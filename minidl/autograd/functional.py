@@ -79,6 +79,7 @@ from .reductions import (
     var,
 )
 from .shapes import (
+    affine_warp,
     broadcast_to,
     concat,
     flatten,
@@ -107,16 +108,16 @@ from .windows import (
     max_pool2d,
 )
 
-__all__ = ["abs", "add", "add_relu", "argmax", "astype", "average_pool1d", "average_pool2d",
-           "batch_norm", "batch_norm_inference", "batch_norm_inference_relu", "batch_norm_relu",
-           "binary_cross_entropy", "binary_cross_entropy_with_logits", "broadcast_to", "clip",
-           "concat", "conv1d", "conv1d_relu", "conv1d_transpose", "conv2d", "conv2d_add",
-           "conv2d_relu", "conv2d_transpose", "copy", "cross_entropy", "divide", "dropout", "elu",
-           "embedding", "equal", "exp", "flatten", "flip", "gelu", "getitem", "global_average_pool",
-           "global_max_pool", "greater", "greater_equal", "group_norm", "layer_norm", "leaky_relu",
-           "less", "less_equal", "linear", "linear_relu", "local_response_norm", "log",
-           "log_softmax", "logical_and", "logical_not", "logical_or", "matmul", "max", "max_pool1d",
-           "max_pool2d", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "nll",
-           "not_equal", "one_hot", "pad", "power", "relu", "reshape", "sigmoid", "sign", "softmax",
-           "softplus", "split", "sqrt", "square", "stack", "subtract", "sum", "tanh", "transpose",
-           "var", "where"]
+__all__ = ["abs", "add", "add_relu", "affine_warp", "argmax", "astype", "average_pool1d",
+           "average_pool2d", "batch_norm", "batch_norm_inference", "batch_norm_inference_relu",
+           "batch_norm_relu", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+           "broadcast_to", "clip", "concat", "conv1d", "conv1d_relu", "conv1d_transpose", "conv2d",
+           "conv2d_add", "conv2d_relu", "conv2d_transpose", "copy", "cross_entropy", "divide",
+           "dropout", "elu", "embedding", "equal", "exp", "flatten", "flip", "gelu", "getitem",
+           "global_average_pool", "global_max_pool", "greater", "greater_equal", "group_norm",
+           "layer_norm", "leaky_relu", "less", "less_equal", "linear", "linear_relu",
+           "local_response_norm", "log", "log_softmax", "logical_and", "logical_not", "logical_or",
+           "matmul", "max", "max_pool1d", "max_pool2d", "maximum", "mean", "min", "minimum", "mse",
+           "multiply", "negative", "nll", "not_equal", "one_hot", "pad", "power", "relu", "reshape",
+           "sigmoid", "sign", "softmax", "softplus", "split", "sqrt", "square", "stack", "subtract",
+           "sum", "tanh", "transpose", "var", "where"]

@@ -1,4 +1,4 @@
-"""Functions of tensors: other shapes, parts, tensors put together."""
+"""Functions of tensors: other shapes, parts, tensors put together, warped images."""
 
 from __future__ import annotations
 
@@ -91,3 +91,22 @@ def flip(x: TensorLike, axis: Axis = None) -> Tensor:
     x = as_tensor(x)
     axes = normal_axes("flip", axis, x.ndim)
     return getitem(x, tuple(slice(None, None, -1 if a in axes else None) for a in range(x.ndim)))
+
+
+def affine_warp(x: TensorLike, matrix: TensorLike, fill_mode: str = "nearest",
+                fill_value: float = 0.0) -> Tensor:
+    """Return images (N, H, W, C) in which pixel (i, j) is taken from place (u, v) of the image.
+
+    Args:
+        matrix: (N, 6), no gradient reaches it; u = m0 i + m1 j + m2 and v = m3 i + m4 j + m5 for
+            row i and column j. Between pixels x is interpolated bilinearly.
+        fill_mode: "nearest", "reflect" (the edge's pixel comes twice), "wrap" or "constant": what
+            is beyond the edges.
+        fill_value: the constant.
+
+    >>> x = [[[[1.0], [2.0], [3.0]]]]
+    >>> affine_warp(x, [[1.0, 0, 0, 0, 1, 0.5]]).reshape(-1).tolist()
+    [1.5, 2.5, 3.0]
+    """
+    return apply("affine_warp", as_tensor(x), as_tensor(matrix), fill_mode=fill_mode,
+                 fill_value=float(fill_value))

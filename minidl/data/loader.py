@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .. import config
 from ..errors import ArgumentError, DataError, ShapeError
 
 Batch = tuple[np.ndarray, ...]
@@ -43,7 +44,8 @@ class DataLoader:
         shuffle: draw a new order for each epoch instead of that of the arrays.
         seed: 0 to 2**63 - 1; which orders are drawn.
         drop_last: leave out a last batch that is not full.
-        workers: threads that prepare batches ahead; 0 prepares each when it is asked for.
+        workers: threads that prepare batches ahead, each on its own, so that the others are left
+            to the model; 0 prepares each when it is asked for.
         prefetch: batches that each worker keeps ready.
         transform: called as `transform(batch, epoch, indices)`, in a worker if there are any,
             where `indices` (B,) are the rows of the batch; returns the tuple to use instead.
@@ -127,7 +129,7 @@ class DataLoader:
         try:
             for number in range(start, len(self)):
                 # a context per batch: the caller's switches, such as no_grad, hold in workers too
-                waiting.append(pool.submit(copy_context().run, self._batch, order, epoch, number))
+                waiting.append(pool.submit(copy_context().run, self._alone, order, epoch, number))
                 if len(waiting) > self.workers * self.prefetch:
                     yield waiting.popleft().result()
             while waiting:
@@ -136,6 +138,10 @@ class DataLoader:
             # garbage collection may end this iterator inside a worker, which cannot join itself
             inside = threading.current_thread().name.startswith(_THREAD)
             pool.shutdown(wait=not inside, cancel_futures=True)
+
+    def _alone(self, order: np.ndarray, epoch: int, number: int) -> Batch:
+        with config.threads(1):
+            return self._batch(order, epoch, number)
 
     def _batch(self, order: np.ndarray, epoch: int, number: int) -> Batch:
         indices = order[number * self.batch_size:(number + 1) * self.batch_size].copy()

@@ -1,6 +1,13 @@
 """All layers and models by their Keras names."""
 
 from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax
+from .augmentation import (
+    RandomContrast,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+)
 from .conv import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, DepthwiseConv2D
 from .core import (
     Dense,
@@ -41,6 +48,7 @@ __all__ = [
     "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GroupNormalization",
     "Identity", "Input", "InputLayer", "Lambda", "LayerNormalization", "LeakyReLU",
     "LocalResponseNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Model",
-    "Module", "Multiply", "Permute", "ReLU", "Rescaling", "Reshape", "Sequential", "Softmax",
+    "Module", "Multiply", "Permute", "RandomContrast", "RandomFlip", "RandomRotation",
+    "RandomTranslation", "RandomZoom", "ReLU", "Rescaling", "Reshape", "Sequential", "Softmax",
     "SpatialDropout1D", "SpatialDropout2D", "Subtract", "ZeroPadding1D", "ZeroPadding2D",
 ]

@@ -1,6 +1,7 @@
 """The op table; importing this package fills it."""
 
 from . import pointwise, view  # noqa: F401
+from .affine_warp import op as _affine_warp  # noqa: F401
 from .batchnorm import op as _batchnorm  # noqa: F401
 from .conv1d import op as _conv1d  # noqa: F401
 from .conv2d import op as _conv2d  # noqa: F401

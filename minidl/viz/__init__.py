@@ -6,6 +6,7 @@ closed; `save` writes one, and a notebook shows it as the value of a cell.
 
 from __future__ import annotations
 
+from .augmented import augmented_grid
 from .confusion import confusion_matrix
 from .curves import training_curves
 from .features import activations, feature_maps
@@ -14,5 +15,7 @@ from .images import image_grid
 from .kernels import filters
 from .rates import learning_rates
 
-__all__ = ["activations", "confusion_matrix", "feature_maps", "filters", "image_grid",
-           "learning_rates", "save", "training_curves"]
+__all__ = [
+    "activations", "augmented_grid", "confusion_matrix", "feature_maps", "filters", "image_grid",
+    "learning_rates", "save", "training_curves",
+]

@@ -1,0 +1,1 @@
+"""Affine warps of images."""
