@@ -158,8 +158,10 @@ def test_inputs_that_are_read_through_views():
 @pytest.mark.parametrize("make", [
     lambda: convnet(Scale()), lambda: convnet(L.Lambda(lambda x: x * 2)),
     lambda: convnet(L.Activation(lambda x: x * 2)),
-    lambda: convnet(kernel_regularizer=Absolute())], ids=["layer", "lambda", "function", "penalty"])
-def test_foreign_code_is_run_in_every_step(make):
+    lambda: convnet(kernel_regularizer=Absolute()),
+    lambda: dl.Sequential([dl.Input((8, 8, 3)), L.RandomFlip(), *convnet().layers])],
+    ids=["layer", "lambda", "function", "penalty", "augmentation"])
+def test_what_may_differ_is_run_in_every_step(make):
     assert_same(make, batches(6), 0)
 
 

@@ -39,6 +39,8 @@ def _bounds(layer: Module, name: str, factor: Factor, low: float, high: float, m
 class _Random(Module):
     """Base of layers that change images (N, H, W, C), in training only."""
 
+    repeatable = False  # what is drawn becomes a matrix in Python
+
     input_axes, layout = 4, "(N, H, W, C)"
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,17 +9,17 @@ import numpy as np
 from .. import config, random
 from ..data import Pipeline
 from ..errors import ArgumentError, ShapeError
-from ..nn.holder import mode
-from ..nn.module import Module
 from .figure import displayable, new_figure, picture_axes, square_grid, to_numpy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Augmentation = Any  # a Pipeline or layers, which lie above
+
 INCHES = 1.6  # the longer side of a picture
 
 
-def augmented_grid(image: Any, augmentation: Pipeline | Module, count: int = 9, seed: int = 0
+def augmented_grid(image: Any, augmentation: Augmentation, count: int = 9, seed: int = 0
                    ) -> Figure:
     """Show one image as an augmentation changes it, `count` times, in a grid.
 
@@ -56,11 +56,11 @@ def augmented_grid(image: Any, augmentation: Pipeline | Module, count: int = 9, 
     return figure
 
 
-def _samples(images: np.ndarray, augmentation: Pipeline | Module, seed: int) -> np.ndarray:
+def _samples(images: np.ndarray, augmentation: Augmentation, seed: int) -> np.ndarray:
     """Return the images changed; of bytes, bytes."""
     if isinstance(augmentation, Pipeline):
         changed = Pipeline(*augmentation.steps, seed=seed)(images)
-    elif isinstance(augmentation, Module):
+    elif hasattr(augmentation, "modules"):
         changed = _in_training(images, augmentation, seed)
     else:
         raise ArgumentError("augmented_grid", f"got a {type(augmentation).__name__}",
@@ -71,11 +71,13 @@ def _samples(images: np.ndarray, augmentation: Pipeline | Module, seed: int) -> 
     return changed
 
 
-def _in_training(images: np.ndarray, layers: Module, seed: int) -> np.ndarray:
-    before = random.default.state
+def _in_training(images: np.ndarray, layers: Any, seed: int) -> np.ndarray:
+    before, training = random.default.state, layers.training
     try:
         random.default.seed(seed)
-        with mode(layers, True), config.no_grad():
+        layers.train()
+        with config.no_grad():
             return np.array(layers(images).array)
     finally:
         random.default.state = before
+        layers.train(training)
