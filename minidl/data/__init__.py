@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from . import datasets
+from .blocks import Blocks
 from .idx import read_idx, write_idx
-from .loader import DataLoader, train_val_split
+from .loader import DataLoader
+from .sources import Rows
+from .split import stratified_split, train_val_split
 
-__all__ = ["DataLoader", "datasets", "read_idx", "train_val_split", "write_idx"]
+__all__ = ["Blocks", "DataLoader", "Rows", "datasets", "read_idx", "stratified_split",
+           "train_val_split", "write_idx"]
