@@ -115,17 +115,18 @@ class HDF5Writer:
         try:
             self._file.close()
             publish(self._aside, self.path)
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             raise self._failed(error) from error
         self._file = None
 
     def discard(self) -> None:
         """Give the file up: nothing is left of what was written."""
-        with suppress(OSError, RuntimeError):  # such as a full disk, which closing meets again
+        with suppress(OSError):  # such as a full disk, which closing meets again
             if self._file is not None:
                 self._file.close()
         self._file = None
-        self._aside.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder itself is missing, nothing was written
+            self._aside.unlink(missing_ok=True)
 
     def __enter__(self) -> HDF5Writer:
         return self
@@ -138,26 +139,41 @@ class HDF5Writer:
             self.discard()
 
     def _open(self) -> None:
-        import h5py
+        """Lay the file out, and open it for the rows, which go to their places in it.
 
+        A library that meets a full disk in the middle of a data set cannot close the file any
+        more; a plain file can.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(self._aside, "w", libver=VERSION)
-            self._file.create_dataset(self.key, self.shape, self.dtype)
-            self._file.create_dataset(LABELS, self.shape[:1], np.int64)
-            if self.label_names is not None:
-                self._file.create_dataset(LABEL_NAMES, data=self.label_names,
-                                          dtype=h5py.string_dtype())
+            self._places = self._lay_out()
+            self._file = self._aside.open("rb+", buffering=0)
         except (OSError, RuntimeError) as error:
             raise self._failed(error) from error
 
+    def _lay_out(self) -> tuple[int, int]:
+        """Write all but the rows; return where in the file samples and labels begin, in bytes."""
+        import h5py
+
+        early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        with h5py.File(self._aside, "w", libver=VERSION) as file:
+            if self.label_names is not None:
+                file.create_dataset(LABEL_NAMES, data=self.label_names, dtype=h5py.string_dtype())
+            sets = (file.create_dataset(self.key, self.shape, self.dtype, dcpl=early),
+                    file.create_dataset(LABELS, self.shape[:1], np.int64, dcpl=early))
+            samples, labels = (int(data.id.get_offset()) for data in sets)
+        return samples, labels
+
     def _flush(self) -> None:
-        place = slice(self.rows - self._waiting, self.rows)
-        try:
-            self._file[self.key][place] = self._buffer[:self._waiting]
-            self._file[LABELS][place] = self._labels[:self._waiting]
-        except (OSError, RuntimeError) as error:
-            raise self._failed(error) from error
+        first = self.rows - self._waiting
+        for place, rows in zip(self._places, (self._buffer, self._labels), strict=True):
+            try:
+                self._file.seek(place + first * rows[0].nbytes)
+                _write(self._file, rows[:self._waiting])
+            except OSError as error:
+                raise self._failed(error) from error
         self._waiting = 0
 
     def _failed(self, error: Exception) -> DataError:
@@ -189,6 +205,13 @@ class HDF5Writer:
                              f"they do not fit into {self.dtype}",
                              "Keep images as they are read, 0 to 255, or give another dtype.")
         check_labels(where, labels, self.label_names)
+
+
+def _write(file: Any, rows: np.ndarray) -> None:
+    """Write all bytes; an unbuffered file may take a part of them at a time."""
+    left = rows.data.cast("B") if len(rows) else memoryview(b"")
+    while left:
+        left = left[file.write(left):]
 
 
 def check_labels(where: str, labels: np.ndarray, names: Sequence[str] | None) -> None:
