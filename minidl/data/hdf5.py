@@ -160,7 +160,10 @@ class HDF5Writer:
         early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         with h5py.File(self._aside, "w", libver=VERSION) as file:
             if self.label_names is not None:
-                file.create_dataset(LABEL_NAMES, data=self.label_names, dtype=h5py.string_dtype())
+                names = [name.encode() for name in self.label_names]
+                # of one length: damage in the heap of strings of any length hangs the library
+                kind = h5py.string_dtype(length=max(map(len, names), default=1) or 1)
+                file.create_dataset(LABEL_NAMES, data=np.array(names, kind), dtype=kind)
             sets = (file.create_dataset(self.key, self.shape, self.dtype, dcpl=early),
                     file.create_dataset(LABELS, self.shape[:1], np.int64, dcpl=early))
             samples, labels = (int(data.id.get_offset()) for data in sets)
