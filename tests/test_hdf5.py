@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import pickle
@@ -152,7 +153,7 @@ def test_full_disk(tmp_path: Path) -> None:
             HDF5Writer(tmp_path / "a.hdf5", (100, 1000), buffer=10) as out:
         out.add(np.zeros((25, 1000)), np.zeros(25, int))
         out._file.close()
-        out._file = Path("/dev/full").open("rb+", buffering=0)
+        out._file = io.FileIO("/dev/full", "r+")
         out.add(np.zeros((25, 1000)), np.zeros(25, int))
     assert os.listdir(tmp_path) == []
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import digits, fashion_mnist, mnist
+from . import digits, fashion_mnist, imdb, mnist, shuttle
 
-__all__ = ["digits", "fashion_mnist", "mnist"]
+__all__ = ["digits", "fashion_mnist", "imdb", "mnist", "shuttle"]
