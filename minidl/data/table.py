@@ -151,7 +151,7 @@ def _numbers(where: str, cells: np.ndarray, names: np.ndarray, lines: list[int])
         raise DataError(where, f'line {lines[row]}, column "{names[column]}" holds '
                         f"{cells[row, column]!r}", "expected a finite number",
                         "Correct or leave out that row; if this is the class, name its column: "
-                        "label=...")
+                        "label=NAME")
     return x
 
 
