@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidl.data import Blocks, DataLoader, Rows, stratified_split, train_val_split
+from minidl.data import Blocks, DataLoader, Rows, blocks, stratified_split, train_val_split
 from minidl.data.sources import runs
 from minidl.errors import ArgumentError, DataError, ShapeError
 
@@ -41,18 +41,18 @@ def seen(loader: DataLoader, epoch: int = 0, start: int = 0) -> list[list[int]]:
 @pytest.mark.parametrize("count", [1, 6, 64, 101, 1000])
 @pytest.mark.parametrize("rows,at_once", [(1, 1), (7, 3), (32, 32), (5, 1), (1, 40)])
 def test_every_row_comes_once(count: int, rows: int, at_once: int) -> None:
-    blocks = Blocks(rows, at_once)
-    orders = [blocks.order(count, seed=3, epoch=epoch) for epoch in range(3)]
+    chosen = Blocks(rows, at_once)
+    orders = [chosen.order(count, seed=3, epoch=epoch) for epoch in range(3)]
     for order, ends in orders:
         assert sorted(order.tolist()) == list(range(count))
         assert ends[-1] == count and np.all(np.diff(ends, prepend=0) > 0)
         for first, stop in zip([0, *ends[:-1]], ends, strict=True):
             assert len(set(order[first:stop] // rows)) <= at_once
-    again = blocks.order(count, seed=3, epoch=1)[0]
+    again = chosen.order(count, seed=3, epoch=1)[0]
     assert again.tolist() == orders[1][0].tolist()
     if count >= 64 and (rows, at_once) != (64, 1):
         assert len({tuple(order.tolist()) for order, _ in orders}) == 3
-        assert blocks.order(count, seed=4, epoch=0)[0].tolist() != orders[0][0].tolist()
+        assert chosen.order(count, seed=4, epoch=0)[0].tolist() != orders[0][0].tolist()
 
 
 def test_windows_mix_rows_of_distant_blocks() -> None:
@@ -100,25 +100,15 @@ def test_each_row_is_read_once_and_in_runs(workers: int, drop_last: bool, limit:
     assert len(source.read) <= 3 * (1 + -(-batch_size // 24))  # what lies before is not read
 
 
-def test_windows_are_let_go() -> None:
-    alive: set[int] = set()
-    most = 0
-
-    class Piece(np.ndarray):
-        def __del__(self) -> None:
-            alive.discard(id(self))
-
-    class Large(OnDisk):
-        def __getitem__(self, at: Any) -> np.ndarray:
-            nonlocal most
-            piece = self.array[at].copy().view(Piece)
-            alive.add(id(piece))
-            most = max(most, len(alive))
-            return piece
-
-    loader = DataLoader(Large(np.arange(1000)), batch_size=10, shuffle=Blocks(20, 1), workers=1)
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_memory_of_windows_is_used_again(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    made = []
+    plain = blocks._room
+    monkeypatch.setattr(blocks, "_room", lambda *given: (made.append(given), plain(*given))[1])
+    loader = DataLoader(OnDisk(np.arange(1000)), batch_size=10, shuffle=Blocks(20, 2),
+                        workers=workers)
     assert sum(len(batch[0]) for batch in loader) == 1000
-    assert most <= 8
+    assert len(made) <= (1 if workers == 0 else 4)
 
 
 def test_what_follows_is_read_ahead() -> None:

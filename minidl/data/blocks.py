@@ -88,6 +88,8 @@ class Windows:
                  span: tuple[int, int]) -> None:
         self._sources, self._order, self._ends, self._span = sources, order, ends, span
         self._open: dict[int, _Window] = {}
+        self._largest = int(np.diff(ends, prepend=0).max())
+        self._spare: list[Arrays] = []  # memory of windows that are used up, for later ones
         self._asked = -1
         self._lock = threading.Lock()
 
@@ -116,13 +118,16 @@ class Windows:
             window.left -= high - low
             if not window.left:
                 del self._open[number]
+                self._spare.append(window.memory)
         return arrays
 
     def _window(self, number: int) -> _Window:
         with self._lock:
             if number not in self._open:
                 begin = int(self._ends[number - 1]) if number else 0
-                self._open[number] = _Window(self._sources, self._order, begin,
+                memory = self._spare.pop() if self._spare else tuple(
+                    _room(source, self._largest) for source in self._sources)
+                self._open[number] = _Window(self._sources, memory, self._order, begin,
                                              int(self._ends[number]), self._span)
             return self._open[number]
 
@@ -130,35 +135,46 @@ class Windows:
 class _Window:
     """The rows at places `first` to `stop` - 1 of the order, read once."""
 
-    def __init__(self, sources: tuple[Source, ...], order: np.ndarray, first: int, stop: int,
-                 span: tuple[int, int]) -> None:
-        self.sources, self.first, self.stop = sources, first, stop
+    def __init__(self, sources: tuple[Source, ...], memory: Arrays, order: np.ndarray, first: int,
+                 stop: int, span: tuple[int, int]) -> None:
+        self.sources, self.memory, self.first, self.stop = sources, memory, first, stop
         self.left = min(stop, span[1]) - max(first, span[0])  # places not asked for yet
         self.rows = order[first:stop]
-        self.arrays: Arrays | None = None
+        self.place: np.ndarray | None = None  # of the rows in memory, once they are read
         self.lock = threading.Lock()
 
-    def load(self) -> Arrays:
-        """Read the rows in rising order, each source in as few pieces as there are runs."""
+    def load(self) -> np.ndarray:
+        """Read the rows in rising order, in as few pieces as there are runs."""
         with self.lock:
-            if self.arrays is None:
+            if self.place is None:
                 rising = np.argsort(self.rows)
+                for source, room in zip(self.sources, self.memory, strict=True):
+                    _read_runs(source, self.rows[rising], room)
                 self.place = np.argsort(rising)
-                self.arrays = tuple(_in_runs(source, self.rows[rising])
-                                    for source in self.sources)
-            return self.arrays
+            return self.place
 
     def take(self, low: int, high: int) -> Arrays:
         """Return fresh arrays of the rows at these places of the order."""
-        arrays, places = self.load(), slice(low - self.first, high - self.first)
-        return tuple(read_rows(source, self.rows[places]) if array is source
-                     else array[self.place[places]]
-                     for source, array in zip(self.sources, arrays, strict=True))
+        places = slice(low - self.first, high - self.first)
+        at = self.load()[places]
+        return tuple(room[at] if len(room) else read_rows(source, self.rows[places])
+                     for source, room in zip(self.sources, self.memory, strict=True))
 
 
-def _in_runs(source: Any, rows: np.ndarray) -> np.ndarray:
-    """Return rising rows; an array that is in memory anyway is returned as it is."""
+def _room(source: Any, rows: int) -> np.ndarray:
+    """Return memory for rows of a source; none for an array, which is in memory anyway."""
     if type(source) is np.ndarray:  # a memory map is of another type
-        return source
-    pieces = [np.asarray(source[run]) for _, run in runs(rows)]
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return np.empty(0)
+    one = source if hasattr(source, "dtype") else np.asarray(source[0:1])
+    return np.empty((rows, *one.shape[1:]), one.dtype)
+
+
+def _read_runs(source: Any, rows: np.ndarray, room: np.ndarray) -> None:
+    """Put rising rows into memory; sources that can, read straight into it."""
+    if not len(room):
+        return
+    if hasattr(source, "read_into"):
+        source.read_into(rows, room)
+        return
+    for at, run in runs(rows):
+        room[at:at + run.stop - run.start] = source[run]

@@ -77,8 +77,22 @@ class HDF5Source:
         rows = _checked(np.asarray(rows), len(self))
         out = np.empty((len(rows), *self.shape[1:]), self.dtype)
         if len(rows):
-            self._read(rows, out)
+            self.read_into(rows, out)
         return out
+
+    def read_into(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """Read samples into the first rows of an array, a run of neighbours in one piece.
+
+        Raises:
+            DataError: the file is damaged or gone.
+        """
+        try:
+            data = self._samples()
+            for at, run in runs(rows):
+                data.read_direct(out, np.s_[run], np.s_[at:at + run.stop - run.start])
+        except (OSError, RuntimeError, KeyError, TypeError) as error:
+            raise DataError(self._where, f"rows of {self.key} cannot be read ({error})",
+                            "expected a whole HDF5 file", _AGAIN) from error
 
     def close(self) -> None:
         """Close the file; it is opened again if rows are asked for."""
@@ -102,15 +116,6 @@ class HDF5Source:
 
     def __repr__(self) -> str:
         return f"HDF5Source({self._where!r}, {self.key!r}): {self.shape} of {self.dtype}"
-
-    def _read(self, rows: np.ndarray, out: np.ndarray) -> None:
-        try:
-            data = self._samples()
-            for at, run in runs(rows):
-                data.read_direct(out, np.s_[run], np.s_[at:at + run.stop - run.start])
-        except (OSError, RuntimeError, KeyError, TypeError) as error:
-            raise DataError(self._where, f"rows of {self.key} cannot be read ({error})",
-                            "expected a whole HDF5 file", _AGAIN) from error
 
     def _samples(self) -> Any:
         """Return the data set of a file that this process has opened, as handles survive no fork.
