@@ -2,7 +2,7 @@
 
     python benchmarks/bench_hdf5.py [--folder DIR] [--megabytes 400] [--rounds 3]
 
-Files of images (128x128x3 and 32x32x3, uint8) and of features (2048, float32) are written, each
+Files of images (256x256x3 to 32x32x3, uint8) and of features (2048, float32) are written, each
 plain and one packed (chunks of 16 rows, gzip). Before each epoch the system is asked to forget the
 file ("cold"), or it is not ("warm"). Batches of 64, in the calling thread; nothing is computed. The
 figures are medians over the rounds, in samples a second. Nothing else should run meanwhile.
@@ -20,7 +20,8 @@ import numpy as np
 
 from minidl.data import DataLoader, HDF5Source, HDF5Writer
 
-SETS = (("images 128x128x3", (128, 128, 3), np.uint8, False),
+SETS = (("images 256x256x3", (256, 256, 3), np.uint8, False),
+        ("images 128x128x3", (128, 128, 3), np.uint8, False),
         ("images 32x32x3", (32, 32, 3), np.uint8, False),
         ("features 2048", (2048,), np.float32, False),
         ("images 128x128x3, gzip", (128, 128, 3), np.uint8, True))
