@@ -134,10 +134,10 @@ def _folder(data: str | os.PathLike[str] | None) -> Path:
 
 
 def _fetched() -> Path:
-    """Return the cache folder, with the archive unpacked in it."""
-    folder = cache_folder("imdb")
-    if not (folder / "aclImdb").is_dir():
-        archive = folder / ARCHIVE
+    """Return the cache folder with the archive's content, which is there whole or not at all."""
+    cache = cache_folder("imdb")
+    archive, folder = cache / ARCHIVE, cache / "unpacked"
+    if not folder.is_dir():
         if not archive.is_file():
             download("imdb", MIRRORS, archive, MD5)
         _unpack()(archive, folder)
