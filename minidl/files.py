@@ -37,15 +37,20 @@ def replacing(target: Path) -> Iterator[Path]:
         mode = aside.stat().st_mode  # as the user's umask has it; safetensors makes private files
         yield aside
         aside.chmod(mode)
-        _sync(aside)
-        os.replace(aside, target)
-        _sync_folder(target.parent)
+        publish(aside, target)
     except BaseException as error:
         with suppress(OSError):  # where the folder itself is missing, nothing was written
             aside.unlink(missing_ok=True)
         if isinstance(error, Exception):
             raise _cannot_write(target, error) from error
         raise
+
+
+def publish(aside: Path, target: Path) -> None:
+    """Bring a finished file to the disk and let it replace `target`, in the same folder."""
+    _sync(aside)
+    os.replace(aside, target)
+    _sync_folder(target.parent)
 
 
 def _sync(path: Path) -> None:

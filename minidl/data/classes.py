@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ArgumentError, DataError
-from .loader import _permutation
+from .order import DRAWN, permutation
 
 Classes = int | Sequence[int | str] | None
 """A number of classes (the first ones), a list of names or labels, or None for all."""
 
-_DRAWN = 3  # a stream of random numbers apart from those of the loader
 
 
 def chosen_classes(where: str, names: Sequence[str], classes: Classes = None) -> list[int]:
@@ -137,7 +136,7 @@ def _drawn(where: str, rows: np.ndarray, label: int, count: int | float, seed: i
     if not 0 < wanted < len(rows):
         raise DataError(where, f"cannot draw {wanted} of the {len(rows)} samples of class {label}",
                         "expected some for either part", "Change the share, or add samples.")
-    return rows[_permutation(len(rows), seed, label, _DRAWN)[:wanted]]
+    return rows[permutation(len(rows), seed, label, DRAWN)[:wanted]]
 
 
 def _label(where: str, names: Sequence[str], wanted: int | str) -> int:

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.dropout.op import philox
-from .loader import Batch, _checked_seed
+from .loader import Batch
+from .order import checked_seed
 
 _DATA = 1 << 31  # set in the counter's last word, which is 0 in dropout's
 _PLACES = 1 << 15
@@ -104,7 +105,7 @@ class Pipeline:
         if len(steps) >= LAYERS:
             raise ArgumentError("Pipeline", f"got {len(steps)} steps",
                                 f"expected fewer than {LAYERS}", "Leave some out.")
-        self.steps, self.seed = steps, _checked_seed("Pipeline", seed)
+        self.steps, self.seed = steps, checked_seed("Pipeline", seed)
 
     @overload
     def __call__(self, batch: np.ndarray, epoch: int = 0, indices: np.ndarray | None = None

@@ -14,12 +14,11 @@ from ..errors import ArgumentError, DataError
 from .classes import Classes
 from .folders import folder_of
 from .listing import Listing, list_folder, list_prefix
-from .loader import _permutation
+from .order import COPIED, permutation
 
 PARTS = {"train": 1000, "validation": 500, "test": 500}
 """Images of each class that go into each part if nothing else is asked for."""
 
-_COPIED = 4  # a stream of random numbers of its own
 _LISTS = {"inferred": list_folder, "prefix": list_prefix}
 
 
@@ -75,7 +74,7 @@ def _chosen(listed: Listing, parts: Mapping[str, int], seed: int | None
                             f"expected {sum(parts.values()):,}, for all parts",
                             "Ask for fewer images.")
         if seed is not None:
-            rows = rows[_permutation(len(rows), seed, label, _COPIED)]
+            rows = rows[permutation(len(rows), seed, label, COPIED)]
         start = 0
         for part, count in parts.items():
             chosen[part, name] = [listed.paths[row] for row in rows[start:start + count]]

@@ -11,10 +11,14 @@ from . import (
     digits,
     fashion_mnist,
     hasyv2,
+    imdb,
     linnaeus5,
     mnist,
+    shuttle,
     tiny_imagenet,
 )
 
-__all__ = ["caltech101", "caltech256", "cifar10", "cifar100", "core50", "digits", "fashion_mnist",
-           "hasyv2", "linnaeus5", "mnist", "tiny_imagenet"]
+__all__ = [
+    "caltech101", "caltech256", "cifar10", "cifar100", "core50", "digits", "fashion_mnist",
+    "hasyv2", "imdb", "linnaeus5", "mnist", "shuttle", "tiny_imagenet",
+]
