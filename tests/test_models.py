@@ -9,7 +9,7 @@ import pytest
 
 import minidl as dl
 from minidl import errors, models, recipes
-from minidl.recipes import recipe as parts
+from minidl.recipes import prepare
 
 COUNTS = {
     "lecture_mnist": {"conv1": 260, "conv2": 5_020, "dense1": 16_050, "dense2": 510},
@@ -118,18 +118,47 @@ TAUGHT = {  # optimizer, learning rate, loss, epochs, batch, test batch
     "lecture_mnist": ("SGD", 0.01, "nll", 3, 64, 1000),
     "lecture_mnist_wide": ("Adam", 0.001, "categorical_crossentropy", 10, 64, 1000),
     "mnist_convnet": ("RMSprop", 0.001, "categorical_crossentropy", 5, 64, 1000),
+    "lab1_cifar": ("Adam", 1e-4, "sparse_categorical_crossentropy", 23, 100, 1000),
+    "lab_cifar": ("SGD", 0.01, "categorical_crossentropy", 25, 32, 1000),
+    "cats_dogs": ("Adam", 0.001, "binary_crossentropy", 30, 32, 100),
+    "telemetry_conv1d": ("Adam", 0.001, "binary_crossentropy", 30, 128, 1000),
+    "imdb_conv1d": ("RMSprop", 0.001, "binary_crossentropy", 3, 128, 1000),
+    "flowers_minivggnet": ("SGD", 0.05, "categorical_crossentropy", 100, 32, 256),
+    "cifar_ensemble": ("SGD", 0.01, "categorical_crossentropy", 40, 64, 1000),
+    "alexnet_dogs_cats": ("Adam", 0.001, "binary_crossentropy", 75, 128, 64),
+    "minigooglenet_cifar_1": ("SGD", 1e-3, "categorical_crossentropy", 70, 64, 500),
+    "minigooglenet_cifar_2": ("SGD", 1e-2, "categorical_crossentropy", 70, 64, 500),
+    "minigooglenet_cifar_3": ("SGD", 5e-3, "categorical_crossentropy", 70, 64, 500),
+    "deepergooglenet_tiny_1": ("SGD", 1e-2, "categorical_crossentropy", 65, 64, 250),
+    "deepergooglenet_tiny_2": ("Adam", 1e-3, "categorical_crossentropy", 40, 64, 250),
+    "deepergooglenet_tiny_3": ("Adam", 1e-3, "categorical_crossentropy", 70, 64, 250),
+    "resnet_cifar_1": ("SGD", 0.1, "categorical_crossentropy", 85, 128, 250),
+    "resnet_cifar_2": ("SGD", 0.1, "categorical_crossentropy", 50, 128, 250),
+    "resnet_cifar_3": ("SGD", 0.1, "categorical_crossentropy", 100, 128, 250),
+    "resnet_cifar_4": ("SGD", 0.1, "categorical_crossentropy", 100, 128, 250),
+    "resnet_tiny_1": ("SGD", 0.1, "categorical_crossentropy", 40, 64, 250),
+    "resnet_tiny_2": ("SGD", 0.1, "categorical_crossentropy", 75, 64, 250),
 }
+WEIGHTS = {"resnet_cifar_1": 60_790, "resnet_cifar_2": 880_774, "resnet_cifar_4": 886_102,
+           "deepergooglenet_tiny_1": 773_752, "deepergooglenet_tiny_3": 3_667_976,
+           "minigooglenet_cifar_2": 1_656_250, "alexnet_dogs_cats": 58_327_810,
+           "cats_dogs_regularized": 991_041}
 
 
 @pytest.mark.parametrize("name", TAUGHT)
 def test_recipes_train_as_taught(name):
     recipe = recipes.get(name)
-    optimizer = recipe.optimizer()
-    assert (type(optimizer).__name__, optimizer.learning_rate, recipe.loss, recipe.epochs,
+    optimizer, epochs = recipe.optimizer(), recipe.epochs
+    rate = recipe.schedule(0, epochs) if recipe.schedule else optimizer.learning_rate
+    assert (type(optimizer).__name__, rate, recipe.loss, epochs,
             recipe.batch_size, recipe.test_batch_size) == TAUGHT[name]
     assert recipe.name == name
-    assert recipe.model().name == name
-    assert recipe.metrics == ("accuracy",)
+    assert recipe.metrics[0] == "accuracy"
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_recipes_build_the_networks_of_their_experiments(name):
+    assert recipes.get(name).model().count_parameters() == WEIGHTS[name]
 
 
 def test_lecture_mnist_has_momentum_and_the_lectures_seed():
@@ -144,7 +173,7 @@ def test_the_demo_is_lecture_mnist_on_the_shipped_digits():
     assert demo.model().count_parameters() == 21_840
     (x, y), (x_test, _) = demo.data.load(None)
     assert (len(x), len(x_test)) == (10_000, 2_000)
-    batch, labels = demo.data.transform((x[:7], y[:7]), 0, np.arange(7))
+    batch, labels = demo.data.prepared(True, None)((x[:7], y[:7]), 0, np.arange(7))
     np.testing.assert_allclose(batch, (x[:7] / 255 - 0.1307) / 0.3081, atol=1e-5)
     assert batch.dtype == np.float32
     np.testing.assert_array_equal(labels, y[:7])
@@ -154,11 +183,11 @@ def test_the_demo_is_lecture_mnist_on_the_shipped_digits():
 
 def test_keras_recipes_take_unit_range_images_and_one_hot_labels():
     x, y = np.array([[[[0]], [[255]]]], np.uint8), np.array([3])
-    image, label = recipes.get("mnist_convnet").data.transform((x, y), 0, np.arange(1))
+    image, label = recipes.get("mnist_convnet").data.prepared(True, None)((x, y))
     assert image.reshape(-1).tolist() == [0, 1]
     assert label.tolist() == [[0, 0, 0, 1, 0, 0, 0, 0, 0, 0]]
     assert image.dtype == label.dtype == np.float32
-    assert parts.one_hot(2)(np.array([], int)).shape == (0, 2)
+    assert prepare.one_hot(np.array([], int), 2).shape == (0, 2)
 
 
 def test_every_recipe_file_is_in_the_table_and_says_its_source():

@@ -9,6 +9,7 @@ from .. import __version__
 COMMANDS = {
     "demo": ("demo:demo", "learn handwritten digits in a minute, with pictures"),
     "list": ("show:list_recipes", "the named experiments, their source and their results"),
+    "build": ("build:build", "pack the data of an experiment into HDF5 files"),
     "train": ("train:train", "train an experiment"),
     "evaluate": ("use:evaluate", "measure a trained model on its test data"),
     "predict": ("use:predict", "say what is on images"),
@@ -49,6 +50,16 @@ def _demo(command: argparse.ArgumentParser) -> None:
     _limit(command)
 
 
+def _build(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", help="an experiment; `minidl list` shows them")
+    _data(command)
+    command.add_argument("--out", metavar="DIR", required=True,
+                         help="folder for train.hdf5, val.hdf5, test.hdf5 and mean.json")
+    command.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    _limit(command)
+    _classes(command)
+
+
 def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME", help="an experiment; `minidl list` shows them")
     command.add_argument("--epochs", type=positive, metavar="N",
@@ -67,9 +78,7 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--checkpoint-every", type=positive, metavar="N",
                          help="keep a checkpoint of every Nth epoch, to go back to with --resume")
     _limit(command)
-    command.add_argument("--classes", type=class_list, metavar="LIST",
-                         help="use these classes only: names or numbers with commas between "
-                              "them, or how many of the first")
+    _classes(command)
     command.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu")
 
 
@@ -105,11 +114,17 @@ def _data(command: argparse.ArgumentParser) -> None:
 
 def _limit(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", type=positive, metavar="N",
-                         help="use the first N samples only, for a quick try")
+                         help="use N samples of each part only, taken evenly, for a quick try")
 
 
-_OPTIONS = {"demo": _demo, "train": _train, "evaluate": _evaluate, "predict": _predict,
-            "summary": _summary}
+def _classes(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--classes", type=class_list, metavar="LIST",
+                         help="use these classes only: names or numbers with commas between "
+                              "them, or how many of the first")
+
+
+_OPTIONS = {"demo": _demo, "build": _build, "train": _train, "evaluate": _evaluate,
+            "predict": _predict, "summary": _summary}
 
 
 # ---- types ---------------------------------------------------------------------------------

@@ -61,4 +61,5 @@ def sentence(result: Result) -> str:
     report = result.report
     return (f"Test accuracy {report['test']['accuracy']:.4f}, loss {report['test']['loss']:.4f}; "
             f"{report['parameters']:,} parameters; {count(report['epochs'], 'epoch')} in "
-            f"{report['seconds']:.1f} s ({report['images_per_second']:,.0f} images/s).")
+            f"{report['seconds']:.1f} s ({report['images_per_second']:,.0f} images/s, "
+            f"{report['waiting']:.1%} of the time waiting for data).")

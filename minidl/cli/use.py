@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import recipes, viz
+from ..errors import ArgumentError
 from ..files import replacing
 from ..nn.load import load_model
 from ..recipes import Recipe
 from ..recipes.folder import ADDED, RunFolder
-from ..recipes.run import loaders, settings_of, wanted
+from ..recipes.run import loaders, measured, settings_of, wanted
 from ..train import metrics, probabilities
 from ..train.ensemble import Ensemble
 
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 def evaluate(arguments: argparse.Namespace) -> None:
     """Print loss and metrics on the test data of the experiment, and what else is asked for."""
     folder = RunFolder(arguments.folder)
-    recipe, model = trained(folder)
+    recipe, model = trained(folder, arguments.data)
     changes = {"data": arguments.data or folder.settings().get("data"), "limit": arguments.limit}
-    _, test = loaders(recipe, settings_of(recipe, **changes))
-    figures = model.evaluate(test, return_dict=True)
+    data = loaders(recipe, settings_of(recipe, **changes), folder)
+    test, figures = data.test, measured(recipe, model, data)
     named = ", ".join(f"{name} {figures[name]:.4f}" for name in sorted(figures, key=_order))
     print(f"{recipe.name} on {test.samples:,} test images of {recipe.data.name}: {named}")
     if arguments.report or arguments.confusion:
@@ -37,10 +38,15 @@ def _order(name: str) -> tuple[bool, str]:
     return name == "loss", name
 
 
-def trained(folder: RunFolder) -> tuple[Recipe, Any]:
-    """Return the recipe and the trained model of a run, or its ensemble."""
+def trained(folder: RunFolder, data: str | None = None) -> tuple[Recipe, Any]:
+    """Return the recipe and the trained model of a run, or its ensemble.
+
+    Args:
+        data: the folder of the data, if it is another one now.
+    """
     models = [load_model(file) for file in folder.need_models()]
     settings = folder.settings()
+    settings["data"] = data or settings.get("data")
     recipe = wanted(recipes.get(settings["name"]), settings)
     return recipe, models[0] if len(models) == 1 else Ensemble(models)
 
@@ -67,14 +73,25 @@ def asked(model: Any, x: Any) -> np.ndarray:
     return outputs if isinstance(model, Ensemble) else probabilities.probabilities(model, outputs)
 
 
+def _image_shape(recipe: Recipe) -> tuple[int, int, int]:
+    if len(recipe.data.shape) != 3:
+        raise ArgumentError("predict", f"got images for {recipe.name}",
+                            f"it is trained on {recipe.data.name}, samples of {recipe.data.shape}",
+                            "Load its model with minidl.load_model and call predict.")
+    height, width, channels = recipe.data.shape
+    return height, width, channels
+
+
 def predict(arguments: argparse.Namespace) -> None:
     """Print the class and its probability for every image."""
     from .pictures import read_image
 
-    recipe, model = trained(RunFolder(arguments.folder))
-    read = [read_image(path, recipe.data.shape) for path in arguments.images]
+    folder = RunFolder(arguments.folder)
+    recipe, model = trained(folder)
+    read = [read_image(path, _image_shape(recipe)) for path in arguments.images]
     pixels = np.stack([image for image, _ in read])
-    rows = asked(model, recipe.data.image(pixels))
+    prepared = recipe.data.prepared(False, folder.mean())
+    rows = asked(model, prepared((pixels,))[0])
     for path, (_, turned), row in zip(arguments.images, read, rows, strict=True):
         best = int(row.argmax())
         note = "  (dark on light, so inverted)" if turned else ""

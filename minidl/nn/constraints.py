@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from .. import dispatch
 from .configurable import Configurable, lookup
 
 EPSILON = 1e-7  # keeps a norm of 0 from dividing
 
 
 class Constraint(Configurable):
-    """Base of constraints: `constraint(array)` returns the values that the weight shall have."""
+    """Base of constraints: `constraint(array)` returns the values that the weight shall have.
+
+    One that has a method `write(array)` changes the weight in place, by ops alone.
+    """
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -30,19 +34,23 @@ class MaxNorm(Constraint):
     Source: Srivastava et al. 2014, section 5.1.
 
     Args:
-        axis: the axis or axes that make a vector: 0 for the inputs of each unit of `Dense`,
-            (0, 1, 2) for the whole filter of `Conv2D`; 0 by default, as in Keras.
+        axis: the axis or neighbouring axes that make a vector: 0 for the inputs of each unit of
+            `Dense`, (0, 1, 2) for the whole filter of `Conv2D`; 0 by default, as in Keras.
 
     >>> MaxNorm(1.0)(np.array([[3.0], [4.0]])).round(4).tolist()
     [[0.6], [0.8]]
     """
 
     def __init__(self, max_value: float = 2.0, axis: int | Sequence[int] = 0) -> None:
-        self.max_value, self.axis = max_value, axis
+        self.max_value = max_value
+        self.axis = tuple(axis) if isinstance(axis, (list, tuple)) else axis
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        norm = _norm(values, self.axis)
-        return values * (np.clip(norm, 0, self.max_value) / (EPSILON + norm)).astype(values.dtype)
+        return dispatch.run("max_norm", values, max_value=self.max_value, axis=self.axis)
+
+    def write(self, values: np.ndarray) -> None:
+        """Scale the vectors of an array in place."""
+        dispatch.run("max_norm", values, max_value=self.max_value, axis=self.axis, out=[values])
 
 
 class NonNeg(Constraint):

@@ -68,6 +68,6 @@ def _attributes(module: Module) -> dict[str, Any]:
 def _facts(tensor: Tensor) -> tuple[Any, ...]:
     facts = tensor.array, tensor.requires_grad, len(tensor.hooks)
     if isinstance(tensor, Parameter):
-        penalty = tensor.regularizer
-        return (*facts, penalty, dict(getattr(penalty, "__dict__", {})), tensor.constraint)
+        rules = tensor.regularizer, tensor.constraint
+        return (*facts, *rules, *[dict(getattr(rule, "__dict__", {})) for rule in rules])
     return facts

@@ -13,6 +13,7 @@ from .fused import op as _fused  # noqa: F401
 from .layernorm import op as _layernorm  # noqa: F401
 from .lrn import op as _lrn  # noqa: F401
 from .matmul import op as _matmul  # noqa: F401
+from .max_norm import op as _max_norm  # noqa: F401
 from .pool import op as _pool  # noqa: F401
 from .pool import op1d as _pool1d  # noqa: F401
 from .reduce import op as _reduce  # noqa: F401

@@ -213,24 +213,29 @@ class Optimizer:
              clip_norm=self.clip_norm, clip_value=self.clip_value)
         for parameter in parameters.values():
             parameter.storage.version += 1
-        self.constrain(parameters.values())
+        self._constrain(parameters.values())
         if self.ema is not None:
             self._follow(parameters, self.ema)
 
-    def constrain(self, parameters: Iterable[Parameter]) -> None:
-        """Bring parameters back to what their constraints allow; `step` does so itself."""
+    def _constrain(self, parameters: Iterable[Parameter]) -> None:
+        """Bring parameters back to what their constraints allow."""
         for parameter in parameters:
-            if parameter.constraint is not None:
-                parameter.assign(parameter.constraint(parameter.array))
+            constraint = parameter.constraint
+            write = getattr(constraint, "write", None)
+            if write is not None:
+                write(parameter.array)
+                parameter.storage.version += 1
+            elif constraint is not None:
+                parameter.assign(constraint(parameter.array))
 
     def repeats(self) -> tuple[Any, ...] | None:
-        """Return what a recorded update depends on besides `hyper`; None if it is no single op.
+        """Return what a recorded update depends on besides `hyper`; None if it is more than ops.
 
         As long as this is equal and the parameters and their gradients lie where they lay, the
         recorded update may be replayed after `advance`.
         """
-        if self.accumulate != 1 or self._state.swapped or (
-                self.ema is not None and any(p.constraint for p in self._parameters)):
+        if self.accumulate != 1 or self._state.swapped or any(
+                p.constraint and not hasattr(p.constraint, "write") for p in self._parameters):
             return None
         return (*self.settings.items(), self.weight_decay, self.clip_norm, self.clip_value,
                 self.ema, id(self._state), id(self.hyper))

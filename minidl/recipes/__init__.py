@@ -9,17 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
-from .recipe import Data, Recipe
+from .data import Data
+from .recipe import Recipe
 
 __all__ = ["Data", "Recipe", "get", "names", "results"]
 
-_NAMES = ("demo", "lecture_mnist", "lecture_mnist_wide", "mnist_convnet")
+_NAMES = (
+    "demo", "lecture_mnist", "lecture_mnist_wide", "mnist_convnet", "lab1_cifar", "lab_cifar",
+    "cats_dogs", "cats_dogs_augmented", "cats_dogs_dropout", "cats_dogs_regularized",
+    "telemetry_conv1d", "imdb_conv1d", "flowers_minivggnet", "flowers_minivggnet_augmented",
+    "cifar_ensemble", "alexnet_dogs_cats", "minigooglenet_cifar_1", "minigooglenet_cifar_2",
+    "minigooglenet_cifar_3", "deepergooglenet_tiny_1", "deepergooglenet_tiny_2",
+    "deepergooglenet_tiny_3", "resnet_cifar_1", "resnet_cifar_2", "resnet_cifar_3",
+    "resnet_cifar_4", "resnet_tiny_1", "resnet_tiny_2",
+)
 
 
 def names() -> list[str]:
     """Return the names of all experiments.
 
-    >>> names()
+    >>> names()[:4]
     ['demo', 'lecture_mnist', 'lecture_mnist_wide', 'mnist_convnet']
     """
     return list(_NAMES)

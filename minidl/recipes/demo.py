@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from ..models.lecture_mnist import MEAN, STD
 from .lecture_mnist import RECIPE as LECTURE_MNIST
-from .recipe import digits, normalised
+from .prepare import normalised
+from .sets import digits
 
 RECIPE = replace(
     LECTURE_MNIST,

@@ -1,6 +1,7 @@
 """The folder of a run: what `train` writes, and what `evaluate`, `predict` and `--resume` read.
 
 run.json           the settings, written first
+mean.safetensors   what is subtracted from every image, where something is
 checkpoints/       everything that an exact continuation needs
 history.json/.png  figures of every epoch
 model.safetensors  the trained model, with model.json beside it
@@ -18,12 +19,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import CheckpointError, DataError
 from ..files import replacing
+from ..train.checkpoint import read_file, save_file
 from ..train.ensemble import member_folders
 
 WRITTEN = ("run.json", "checkpoints", "history.json", "history.png", "model.safetensors",
            "model.json", "report.json")
+MEAN = "mean.safetensors"  # where something is subtracted from all images
 ADDED = ("confusion.png", "classification.txt")  # by `minidl evaluate --report`
 
 
@@ -41,6 +46,7 @@ class RunFolder:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.safetensors"
+        self._mean = self.path / MEAN
 
     def prepare(self) -> None:
         """Make the folder, and see that it can be written.
@@ -66,7 +72,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run wrote; other files stay."""
-        for name in (*WRITTEN, *ADDED):
+        for name in (*WRITTEN, MEAN, *ADDED):
             place = self.path / name
             if place.is_dir():
                 shutil.rmtree(place)
@@ -82,6 +88,19 @@ class RunFolder:
             CheckpointError: it cannot be written.
         """
         return write_json(self.path / name, content)
+
+    def write_mean(self, mean: np.ndarray) -> np.ndarray:
+        """Keep what is subtracted from every image, and return it."""
+        save_file(self._mean, {"mean": mean}, {})
+        return mean
+
+    def mean(self) -> np.ndarray | None:
+        """Return what is subtracted from every image, None where nothing is kept.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        return read_file(self._mean)[0]["mean"] if self._mean.is_file() else None
 
     def settings(self) -> dict[str, Any]:
         """Return what the run was started with.

@@ -6,7 +6,9 @@ from functools import partial
 
 from ..models.lecture_mnist import MEAN, STD, lecture_mnist
 from ..optim import SGD
-from .recipe import Recipe, mnist, normalised
+from .prepare import normalised
+from .recipe import Recipe
+from .sets import mnist
 
 RECIPE = Recipe(
     name="lecture_mnist",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from ..models import lecture_mnist_wide
 from ..optim import Adam
-from .recipe import Recipe, mnist, one_hot, unit_range
+from .prepare import one_hot, unit_range
+from .recipe import Recipe
+from .sets import mnist
 
 RECIPE = Recipe(
     name="lecture_mnist_wide",
     source="lecture 4 (Keras)",
     printed="none",
-    data=mnist(unit_range, one_hot(10)),
+    data=mnist(unit_range, label=one_hot),
     model=lecture_mnist_wide,
     optimizer=Adam,
     loss="categorical_crossentropy",

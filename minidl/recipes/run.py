@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from .. import random, viz
-from ..data import DataLoader
+from ..data import DataLoader, HDF5Source
 from ..errors import ArgumentError, CheckpointError
 from ..train import resume as resuming
 from ..train.callbacks import (
@@ -16,17 +17,22 @@ from ..train.callbacks import (
     Checkpoint,
     EpochCheckpoint,
     LearningRateScheduler,
+    StopAfter,
     TrainingMonitor,
 )
+from ..train.crops import ten_crop_predict
 from ..train.ensemble import Ensemble
+from ..train.metrics import rank_accuracy
 from ..train.monitor import write_table
 from .folder import RunFolder
 from .memory import peak_rss_mb
 from .recipe import Recipe
+from .schedule import Schedule
 from .settings import WISHES, due, scheduled, settings_of, settle
 
 Path = str | os.PathLike[str]
 DRAWN_EVERY = 20.0  # seconds from one drawing of the curves to the next
+CROPPED = 16        # images whose ten crops are taken at once
 
 __all__ = ["Result", "compiled", "loaders", "run", "settings_of", "wanted"]
 
@@ -76,20 +82,20 @@ def run(recipe: Recipe, out: Path, *, resume: Path | bool = False, overwrite: bo
     if position and not overwrite:
         _check_ahead(folder, position)
     recipe = wanted(recipe, settings)
-    training, test = loaders(recipe, settings)
     if not resume:
         folder.clear()
+    data = loaders(recipe, settings, folder)
     random.seed(settings["seed"])
     model = compiled(recipe, settings["learning_rate"])
     folder.write("run.json", settings)
-    history = model.fit(training, epochs=settings["epochs"], validation_data=test,
+    history = model.fit(data.training, epochs=settings["epochs"], validation_data=data.validation,
                         resume=file or bool(resume),
                         learning_rate=due(settings["learning_rates"], position),
                         callbacks=_callbacks(recipe, folder, settings, overwrite))
     if history.interrupted:
         return Result(model, history, {})
-    test_figures = model.evaluate(test, return_dict=True)
-    report = _report(recipe, model, history, training.samples, test_figures)
+    report = _report(recipe, model, history, data.training.samples,
+                     measured(recipe, model, data))
     _write(folder, model, history, report)
     return Result(model, history, report)
 
@@ -127,9 +133,9 @@ def _run_members(recipe: Recipe, folder: RunFolder, resume: Path | bool, overwri
         if not results[-1].report:
             return results[-1]
     together = Ensemble([result.model for result in results])
-    _, test = loaders(wanted(recipe, settings), settings)
+    recipe = wanted(recipe, settings)
     report = _summed([result.report for result in results], recipe.name)
-    report["test"] = together.evaluate(test, return_dict=True)
+    report["test"] = measured(recipe, together, loaders(recipe, settings, folder))
     folder.write("report.json", report)
     return Result(together, results[-1].history, report)
 
@@ -140,14 +146,16 @@ def _summed(reports: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
     images = sum(r["seconds"] * r["images_per_second"] for r in reports)
     return {"name": name, "parameters": sum(r["parameters"] for r in reports),
             "epochs": sum(r["epochs"] for r in reports), "seconds": round(seconds, 3),
+            "waiting": round(sum(r["waiting"] * r["seconds"] for r in reports)
+                             / max(seconds, 1e-9), 4),
             "images_per_second": round(images / max(seconds, 1e-9), 1),
             "peak_rss_mb": round(peak_rss_mb(), 1),
             "members": [r["test"]["accuracy"] for r in reports]}
 
 
 def wanted(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
-    """Return the recipe on the classes that the settings choose, if they do."""
-    return recipe if settings.get("classes") is None else recipe.cut(settings["classes"])
+    """Return the recipe with the classes that the data has, or that the settings choose."""
+    return recipe.at(settings.get("data"), settings.get("classes"))
 
 
 def _callbacks(recipe: Recipe, folder: RunFolder, settings: dict[str, Any], overwrite: bool
@@ -156,22 +164,54 @@ def _callbacks(recipe: Recipe, folder: RunFolder, settings: dict[str, Any], over
              TrainingMonitor(folder.path / "history.png", folder.path / "history.json",
                              title=recipe.name, interval=DRAWN_EVERY)]
     if recipe.schedule is not None and scheduled(recipe, settings):
-        found.append(LearningRateScheduler(recipe.schedule))
+        found.append(LearningRateScheduler(partial(_rate, recipe.schedule, settings["epochs"])))
+    if recipe.steps is not None and settings["epochs"] == recipe.epochs:
+        found.append(StopAfter(recipe.steps))
     if settings["checkpoint_every"]:
         found.append(EpochCheckpoint(folder.checkpoints, settings["checkpoint_every"],
                                      overwrite=overwrite))
     return found
 
 
-def loaders(recipe: Recipe, settings: dict[str, Any]) -> tuple[DataLoader, DataLoader]:
-    """Return the training and the test data as batches for the model."""
-    (x, y), (x_test, y_test) = recipe.data.load(settings["data"])
-    prepare = recipe.data.transform
-    training = DataLoader(x, y, batch_size=settings["batch_size"], shuffle=True,
-                          seed=settings["seed"], limit=settings["limit"], transform=prepare)
-    test = DataLoader(x_test, y_test, batch_size=recipe.test_batch_size,
-                      limit=settings["limit"], transform=prepare)
-    return training, test
+def _rate(schedule: Schedule, epochs: int, epoch: int) -> float:
+    return schedule(epoch, epochs)
+
+
+class Loaders(NamedTuple):
+    """The batches of a run.
+
+    Attributes:
+        training: with random crops and augmentation.
+        validation: after each epoch; the test's where there is no part for it.
+        test: of the end.
+        whole: the test's images uncropped.
+    """
+
+    training: DataLoader
+    validation: DataLoader
+    test: DataLoader
+    whole: DataLoader
+
+
+def loaders(recipe: Recipe, settings: dict[str, Any], folder: RunFolder) -> Loaders:
+    """Return the data as batches for the model; without a part for validation the test is it.
+
+    What is subtracted from all images is computed once and kept in the folder.
+    """
+    data = recipe.data
+    parts = data.parts(settings["data"], settings["limit"])
+    mean = folder.mean()
+    if data.mean is not None and mean is None:
+        mean = folder.write_mean(data.mean(parts[0][0]))
+    blocks = isinstance(parts[0][0], HDF5Source)
+    training = DataLoader(*parts[0], batch_size=settings["batch_size"], workers=recipe.workers,
+                          shuffle="blocks" if blocks else True, seed=settings["seed"],
+                          transform=data.prepared(True, mean, settings["seed"]))
+    rest = [DataLoader(*part, batch_size=recipe.test_batch_size, workers=recipe.workers,
+                       transform=data.prepared(False, mean)) for part in parts[1:]]
+    whole = DataLoader(*parts[-1], batch_size=CROPPED,
+                       transform=data.prepared(False, mean, whole=True))
+    return Loaders(training, rest[0], rest[-1], whole)
 
 
 def compiled(recipe: Recipe, learning_rate: float | None = None) -> Any:
@@ -182,11 +222,22 @@ def compiled(recipe: Recipe, learning_rate: float | None = None) -> Any:
     return model
 
 
+def measured(recipe: Recipe, model: Any, data: Loaders) -> dict[str, float]:
+    """Return loss and metrics on the test data, and the accuracy by ten crops where asked for."""
+    figures = model.evaluate(data.test, return_dict=True)
+    if recipe.ten_crops is not None:
+        said = ten_crop_predict(model, data.whole, recipe.ten_crops)
+        labels = data.whole.arrays[1]
+        figures["ten_crop_accuracy"] = rank_accuracy(labels, said, k=(1,))[0]
+    return figures
+
+
 def _report(recipe: Recipe, model: Any, history: Any, samples: int, test: dict[str, float]
             ) -> dict[str, Any]:
     seconds = sum(history.seconds)
     return {"name": recipe.name, "parameters": model.count_parameters(),
             "epochs": len(history.epoch), "seconds": round(seconds, 3),
+            "waiting": round(sum(history.waited) / max(seconds, 1e-9), 4),
             "images_per_second": round(samples * len(history.epoch) / max(seconds, 1e-9), 1),
             "peak_rss_mb": round(peak_rss_mb(), 1), "test": dict(test)}
 

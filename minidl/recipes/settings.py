@@ -79,8 +79,9 @@ def _base(recipe: Recipe, folder: RunFolder, resume: bool, overwrite: bool,
 def _begun_with(recipe: Recipe, settings: Mapping[str, Any]) -> float:
     if settings["learning_rate"] is not None:
         return float(settings["learning_rate"])
-    rate = recipe.schedule(0) if recipe.schedule else recipe.optimizer().learning_rate
-    return float(rate)
+    if recipe.schedule is not None:
+        return recipe.schedule(0, settings["epochs"])
+    return float(recipe.optimizer().learning_rate)
 
 
 def scheduled(recipe: Recipe, settings: Mapping[str, Any]) -> bool:

@@ -74,6 +74,7 @@ class History(Callback):
         history: lists by name, such as "loss", "val_accuracy" and "learning_rate".
         epoch: numbers of the epochs in these lists.
         seconds: how long each epoch trained, validation not counted.
+        waited: how much of that each waited for its batches.
         interrupted: whether Ctrl+C ended the run.
     """
 
@@ -81,12 +82,14 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
         self.seconds: list[float] = []
+        self.waited: list[float] = []
         self.interrupted = False
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Take over the figures of an epoch."""
         self.epoch.append(epoch)
         self.seconds.append(self.run.seconds)
+        self.waited.append(self.run.waited)
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
 
@@ -96,12 +99,14 @@ class History(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the lists."""
-        return {"history": self.history, "epoch": self.epoch, "seconds": self.seconds}
+        return {"history": self.history, "epoch": self.epoch, "seconds": self.seconds,
+                "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over lists that `state_dict` returned."""
         self.history = {name: list(values) for name, values in state["history"].items()}
         self.epoch, self.seconds = list(state["epoch"]), list(state["seconds"])
+        self.waited = list(state.get("waited", [0.0] * len(self.seconds)))
 
 
 class CallbackList:

@@ -10,6 +10,7 @@ from .monitors import (
     LearningRateScheduler,
     ModelCheckpoint,
     ReduceLROnPlateau,
+    StopAfter,
     TerminateOnNaN,
 )
 from .progress import ProgressBar
@@ -17,4 +18,4 @@ from .resume import Checkpoint, EpochCheckpoint
 
 __all__ = ["CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "EpochCheckpoint", "History",
            "JSONLogger", "LearningRateScheduler", "ModelCheckpoint", "ProgressBar",
-           "ReduceLROnPlateau", "TerminateOnNaN", "TrainingMonitor"]
+           "ReduceLROnPlateau", "StopAfter", "TerminateOnNaN", "TrainingMonitor"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import ArgumentError
 from . import resume as resuming
 from .callback import Callback, CallbackList, History, Logs
-from .feed import Feed
+from .feed import Batch, Feed
 from .interrupt import Interruption
 from .replay import Steps
 from .step import Compiled, Tracker, build, judge, mode
@@ -26,6 +26,7 @@ class Run:
         step: batches done in this epoch; 0 in `on_epoch_end`.
         done: the same, but not set back at the epoch's end.
         seconds: how long the batches of this epoch took.
+        waited: how long it waited for them to come.
         unit: "images" where a batch has four axes, else "samples".
         history: figures of the epochs done.
     """
@@ -38,7 +39,7 @@ class Run:
         self.history = History()
         self.callbacks = CallbackList([self.history, *callbacks], self)
         self.interruption = Interruption()
-        self.seconds, self.done, self.unit = 0.0, 0, "samples"
+        self.seconds, self.waited, self.done, self.unit = 0.0, 0.0, 0, "samples"
 
     @property
     def steps(self) -> int:
@@ -95,7 +96,7 @@ class Run:
     def _epoch(self) -> None:
         if self.step == 0:
             self.tracker.reset()
-            self.seconds = 0.0
+            self.seconds = self.waited = 0.0
             self.callbacks("on_epoch_begin", self.epoch)
         self._batches()
         if self.interruption.asked:
@@ -111,7 +112,7 @@ class Run:
 
     def _batches(self) -> None:
         start = time.perf_counter()
-        for batch in self.feed.epoch(self.epoch, self.step):
+        for batch in self._arriving():
             self.callbacks("on_batch_begin", self.step)
             self._train_on(batch)
             now = time.perf_counter()
@@ -122,6 +123,17 @@ class Run:
             self.callbacks("on_batch_end", self.step - 1, self.tracker.logs())
             if self.model.stop_training or self.interruption.asked:
                 return
+
+    def _arriving(self) -> Iterator[Batch]:
+        """Yield the batches of the epoch, and count how long each lets wait."""
+        batches = self.feed.epoch(self.epoch, self.step)
+        while True:
+            start = time.perf_counter()
+            batch = next(batches, None)
+            self.waited += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch
 
     def _validate(self, validation: Feed) -> Logs:
         tracker = Tracker(self.how.metrics)

@@ -204,6 +204,21 @@ def _takes(function: Callable, count: int) -> bool:
     return True
 
 
+class StopAfter(Callback):
+    """Ends training after so many steps in all, those before a restart counted.
+
+    >>> callbacks = [StopAfter(11_120)]
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_batch_end(self, step: int, logs: Logs) -> None:
+        """Stop where the last step is done."""
+        if self.run.epoch * self.run.steps + step + 1 >= self.steps:
+            self.model.stop_training = True
+
+
 class TerminateOnNaN(Callback):
     """Stops training when the loss is infinite or not a number."""
 

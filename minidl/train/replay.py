@@ -155,7 +155,6 @@ class Steps:
         (x, y), shares = self._converted(batch), shares_of(batch, step.outcome.losses)
         self.how.optimizer.advance()
         step.replay([*x, y, shares])
-        self.how.optimizer.constrain(self.parameters)
         self._track(batch, step.outcome._replace(shares=shares))
         self.replayed += 1
 

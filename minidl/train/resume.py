@@ -191,7 +191,8 @@ def _data(run: Run) -> dict[str, Any]:
 def capture(run: Run) -> dict[str, Any]:
     """Return the state of a run between two steps."""
     optimizer = run.how.optimizer
-    return {"epoch": run.epoch, "step": run.step, "seconds": run.seconds, "data": _data(run),
+    return {"epoch": run.epoch, "step": run.step, "seconds": run.seconds,
+            "waited": run.waited, "data": _data(run),
             "stopped": bool(run.model.stop_training), "random": list(random.default.state),
             "weights": run.model.state_dict(),
             "optimizer": {"class": type(optimizer).__name__, "state": optimizer.state_dict()},
@@ -224,6 +225,7 @@ def restore(run: Run, resume: bool | str | os.PathLike[str]) -> None:
     run.tracker.set_state(state["metrics"])
     random.default.state = tuple(state["random"])
     run.epoch, run.step, run.seconds = state["epoch"], state["step"], state["seconds"]
+    run.waited = state.get("waited", 0.0)
     run.done = run.step
     run.model.stop_training = state["stopped"]
 

@@ -1,0 +1,1 @@
+"""Vectors of a weight scaled down to a largest norm."""
