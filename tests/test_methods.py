@@ -18,7 +18,7 @@ import pytest
 
 import minidl as dl
 from minidl import nn, optim, random, viz
-from minidl.data import DataLoader
+from minidl.data import DataLoader, TenCrop
 from minidl.errors import ArgumentError, CheckpointError, DataError, MinidlError, ShapeError
 from minidl.nn import layers
 from minidl.train import losses, metrics, probabilities
@@ -29,7 +29,7 @@ from minidl.train.callbacks import (
     LearningRateScheduler,
     TrainingMonitor,
 )
-from minidl.train.crops import ten_crop_predict, ten_crops
+from minidl.train.crops import ten_crop_predict
 from minidl.train.ensemble import Ensemble, train_ensemble
 from minidl.train.finder import find_learning_rate
 from minidl.train.resume import files
@@ -418,24 +418,13 @@ def pictures(size: int = 9, classes: int = 3, **options: Any) -> Any:
     return model
 
 
-def test_crops_are_corners_centre_and_mirrors() -> None:
-    images = RNG.random((3, 12, 11, 2)).astype("float32")
-    crops = ten_crops(images, (9, 8))
-    assert crops.shape == (3, 10, 9, 8, 2)
-    for k, (y, x) in enumerate([(0, 0), (0, 3), (3, 3), (3, 0), (1, 1)]):
-        assert np.array_equal(crops[:, k], images[:, y:y + 9, x:x + 8])
-        assert np.array_equal(crops[:, k + 5], images[:, y:y + 9, x:x + 8][:, :, ::-1])
-    with pytest.raises(ShapeError, match=r"expected \(N, H, W, C\) of at least 13 x 13 pixels"):
-        ten_crops(images, 13)
-
-
 @pytest.mark.parametrize("loss, activation", [
     ("sparse_categorical_crossentropy", "softmax"), ("nll", "log_softmax"),
     (losses.SparseCategoricalCrossentropy(from_logits=True), None)])
 def test_ten_crop_predict_is_the_mean_over_the_crops(loss: Any, activation: Any) -> None:
     images = RNG.random((13, 12, 12, 2)).astype("float32")
     plain = pictures(activation="softmax")
-    expected = np.stack([plain.predict(ten_crops(images, 9)[i]).mean(axis=0) for i in range(13)])
+    expected = np.stack([plain.predict(TenCrop(9, 9)(images)[i]).mean(axis=0) for i in range(13)])
     model = pictures(activation=activation)
     model.compile("sgd", loss)
     for source in (images, DataLoader(images, batch_size=4)):

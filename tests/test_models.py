@@ -122,7 +122,7 @@ TAUGHT = {  # optimizer, learning rate, loss, epochs, batch, test batch
     "lab_cifar": ("SGD", 0.01, "categorical_crossentropy", 25, 32, 1000),
     "cats_dogs": ("Adam", 0.001, "binary_crossentropy", 30, 32, 100),
     "telemetry_conv1d": ("Adam", 0.001, "binary_crossentropy", 30, 128, 1000),
-    "imdb_conv1d": ("RMSprop", 0.001, "binary_crossentropy", 3, 128, 1000),
+    "imdb_conv1d": ("RMSprop", 0.001, "binary_crossentropy", 2, 128, 1000),
     "flowers_minivggnet": ("SGD", 0.05, "categorical_crossentropy", 100, 32, 256),
     "cifar_ensemble": ("SGD", 0.01, "categorical_crossentropy", 40, 64, 1000),
     "alexnet_dogs_cats": ("Adam", 0.001, "binary_crossentropy", 75, 128, 64),

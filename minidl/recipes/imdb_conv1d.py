@@ -15,7 +15,7 @@ RECIPE = Recipe(
     model=imdb_conv1d,
     optimizer=RMSprop,
     loss="binary_crossentropy",
-    epochs=3,
+    epochs=2,
     batch_size=128,
     notes="The lectures name layers and optimizer only; width, batch and epochs are chosen here.",
 )
