@@ -22,7 +22,7 @@ from PIL import Image
 import minidl as dl
 from minidl import recipes
 from minidl.cli import doctor, main, options, show
-from minidl.cli.pictures import framed, read_image
+from minidl.cli.pictures import framed, read_digit
 from minidl.data.datasets import digits, mnist
 from minidl.recipes import folder as folders
 
@@ -488,7 +488,7 @@ def test_a_digit_on_a_large_sheet_is_framed_as_the_data_set_has_it(place, digit,
     sheet = Image.new("L", (400, 400), 240)
     sheet.paste(digit.resize((140, 140)).point(lambda p: 240 - p * 3 // 4), place)
     sheet.save(tmp_path / "sheet.png")
-    image, inverted = read_image(tmp_path / "sheet.png", (28, 28, 1))
+    image, inverted = read_digit(tmp_path / "sheet.png", (28, 28, 1))
     assert inverted
     assert np.corrcoef(image.ravel(), np.asarray(digit).ravel())[0, 1] > 0.95
 
@@ -601,11 +601,11 @@ ERRORS = {
     "damaged run": ("evaluate {0}/damaged", "run.json: is damaged"),
     "predict without run": ("predict {0}/empty {0}/file", "holds no run.json"),
     "missing image": ("predict {1} {0}/none.png", "none.png: there is no such file"),
-    "not an image": ("predict {1} {0}/file", "file: is not an image; expected PNG, JPEG"),
+    "not an image": ("predict {1} {0}/file", "file: is not an image; expected JPEG, PNG"),
     "file for a run": ("evaluate {1}/model.json", "model.json: is a file; expected the folder"),
     "folder as image": ("predict {1} {0}/empty",
-                        "cannot be read" if os.name == "nt" else "empty: is a folder"),
-    "cut image": ("predict {1} {0}/cut.png", "cut.png: cannot be read"),
+                        "cannot be decoded" if os.name == "nt" else "empty: is a folder"),
+    "cut image": ("predict {1} {0}/cut.png", "cut.png: cannot be decoded"),
     "folder for picture": ("evaluate {1} --limit 10 --confusion {0}/empty",
                            "empty: cannot be written"),
 }

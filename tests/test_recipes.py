@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -274,3 +275,21 @@ def test_a_batch_of_real_data_fits_the_network(name, tmp_path):
 def test_no_folder_of_a_set_without_classes():
     with pytest.raises(errors.ArgumentError, match="Name the folder with --data"):
         _ = sets.flowers(64, as_stored).class_names
+
+
+def test_predict_takes_colour_pictures_for_colour_networks(flowers, capsys):
+    out, picture = flowers / "run", flowers / "flowers" / "rose" / "3.png"
+    train = ["train", "flowers_minivggnet", "--data", str(flowers), "--out", str(out),
+             "--epochs", "1"]
+    assert main(train) == 0
+    capsys.readouterr()
+    shutil.copy(picture, flowers / "3.png")
+    picture = flowers / "3.png"
+    shutil.rmtree(flowers / "flowers")  # the run knows its classes
+    assert main(["predict", str(out), str(picture)]) == 0
+    said = capsys.readouterr().out
+    model, prepared = dl.load_model(out / "model.safetensors"), recipes.get(
+        "flowers_minivggnet").at(None, names=("rose", "tulip")).data.prepared(False, None)
+    pixels = dl.data.read_image(picture, (64, 64), fit="crop")[None]
+    row = model.predict(prepared((pixels,))[0])[0]
+    assert f"{picture}: {('rose', 'tulip')[row.argmax()]}  probability {row.max():.4f}" in said

@@ -1,4 +1,4 @@
-"""Reading a user's image as a data set's images are."""
+"""Reading a user's picture of a digit as those of MNIST are."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 
 import numpy as np
 
-from ..errors import DataError
+from ..data import read_image
 
 MOST_PIXELS = 1024  # per side; larger images are reduced first
 BOX = 20 / 28  # MNIST: a digit fills a box of 20 x 20 pixels in an image of 28 x 28
 INK = 0.25  # share of the strongest stroke from which on a pixel belongs to the drawing
 
 
-def read_image(path: str | os.PathLike[str], shape: tuple[int, int, int]
+def read_digit(path: str | os.PathLike[str], shape: tuple[int, int, int]
                ) -> tuple[np.ndarray, bool]:
     """Return an image as grey pixels 0 to 255 of a shape (H, W, 1), and whether it was inverted.
 
@@ -72,23 +72,9 @@ def _start(masses: np.ndarray, length: int) -> int:
 
 def _grey(path: str | os.PathLike[str]) -> np.ndarray:
     """Return an image as grey pixels (H, W), on white where it is transparent."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(path) as opened:
-            whole = ImageOps.exif_transpose(opened).convert("RGBA")
-    except FileNotFoundError:
-        raise DataError(str(path), "there is no such file", "expected an image",
-                        "Check the path.") from None
-    except UnidentifiedImageError:
-        raise DataError(str(path), "is not an image", "expected PNG, JPEG or the like",
-                        "Convert it first.") from None
-    except IsADirectoryError:
-        raise DataError(str(path), "is a folder", "expected an image",
-                        "Name the images in it.") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(str(path), f"cannot be read ({error})", "expected a whole image",
-                        "Get it again.") from error
+    whole = Image.fromarray(read_image(path, mode="RGBA"))
     whole.thumbnail((MOST_PIXELS, MOST_PIXELS))
     paper = Image.new("RGBA", whole.size, "white")
     return np.asarray(Image.alpha_composite(paper, whole).convert("L"))

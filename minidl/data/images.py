@@ -134,6 +134,9 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
     except UnidentifiedImageError:
         raise DataError(str(path), "is not an image", "expected JPEG, PNG, BMP, GIF, WebP or TIFF",
                         "Take it out of the data, or convert it.") from None
+    except IsADirectoryError:
+        raise DataError(str(path), "is a folder", "expected an image",
+                        "Name the images in it.") from None
     except Exception as error:  # decoders fail in many ways; a warning may be an error
         raise DataError(str(path), f"cannot be decoded ({error or type(error).__name__})",
                         "expected a whole image", "Get it again, or take it out.") from error

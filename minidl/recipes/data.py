@@ -64,14 +64,18 @@ class Data:
                                 "they are found in its folder", "Name the folder with --data.")
         return list(self.names) if self.chosen is None else [self.names[i] for i in self.chosen]
 
-    def at(self, folder: Folder, classes: Classes = None) -> Data:
+    def at(self, folder: Folder, classes: Classes = None, names: Sequence[str] | None = None
+           ) -> Data:
         """Return the data of a folder, with its classes known, or some of them.
+
+        Args:
+            names: of all classes, if they are known without the folder.
 
         Raises:
             ArgumentError: there is no such class, or fewer than two are left.
             DataError: the folder holds no such data.
         """
-        found = replace(self, names=self._names(folder))
+        found = replace(self, names=names or self._names(folder))
         if classes is None:
             return found
         chosen = chosen_classes("classes", found.names, classes)  # type: ignore[arg-type]

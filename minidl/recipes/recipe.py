@@ -62,8 +62,12 @@ class Recipe:
     callbacks: Callable[[], Sequence[Callback]] = tuple
     notes: str = ""
 
-    def at(self, folder: Folder, classes: Classes = None) -> Recipe:
+    def at(self, folder: Folder, classes: Classes = None, names: Sequence[str] | None = None
+           ) -> Recipe:
         """Return the experiment on the data of a folder, or on some of its classes.
+
+        Args:
+            names: of all classes, if they are known without the folder.
 
         Raises:
             ArgumentError: the network cannot be cut by class, or there is no such class.
@@ -71,7 +75,7 @@ class Recipe:
         """
         if classes is None and not callable(self.data.names):
             return self
-        data = self.data.at(folder, classes)
+        data = self.data.at(folder, classes, names)
         if "classes" not in inspect.signature(self.model).parameters:
             raise ArgumentError("classes", f"got {classes}",
                                 f"the network of {self.name} has a fixed number of classes",

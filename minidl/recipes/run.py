@@ -81,7 +81,9 @@ def run(recipe: Recipe, out: Path, *, resume: Path | bool = False, overwrite: bo
     settings = settle(recipe, folder, bool(resume), overwrite, position, changes)
     if position and not overwrite:
         _check_ahead(folder, position)
-    recipe = wanted(recipe, settings)
+    found, recipe = callable(recipe.data.names), wanted(recipe, settings)
+    if found:  # in the folder, which may be gone when the model is used
+        settings["class_names"] = list(recipe.data.names)  # type: ignore[arg-type]
     if not resume:
         folder.clear()
     data = loaders(recipe, settings, folder)
@@ -155,7 +157,7 @@ def _summed(reports: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
 
 def wanted(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
     """Return the recipe with the classes that the data has, or that the settings choose."""
-    return recipe.at(settings.get("data"), settings.get("classes"))
+    return recipe.at(settings.get("data"), settings.get("classes"), settings.get("class_names"))
 
 
 def _callbacks(recipe: Recipe, folder: RunFolder, settings: dict[str, Any], overwrite: bool
