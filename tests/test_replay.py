@@ -9,7 +9,7 @@ import pytest
 
 import minidl as dl
 from minidl import config, losses, metrics, optim, random
-from minidl.backend.memory import pool
+from minidl.backend.memory import Pool, pool
 from minidl.models.zoo import ENTRIES
 from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.nn import regularizers
@@ -310,6 +310,17 @@ def test_replaying_takes_the_memory_of_one_step():
         steps(batch)
     assert steps.replayed and arena.taken + arena.held <= 1.1 * first
     assert pool.taken == before  # `fit` leaves the common pool to others
+
+
+def test_the_history_keeps_no_memory_of_the_steps():
+    model, x = convnet(), np.zeros((40, 8, 8, 3), np.float32)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    gc.collect()
+    pools = {id(p) for p in gc.get_objects() if isinstance(p, Pool)}
+    history = model.fit(x, np.zeros(40, int), batch_size=8, verbose=0)
+    gc.collect()
+    left = [p for p in gc.get_objects() if isinstance(p, Pool) and id(p) not in pools]
+    assert history.epoch == [0] and left == []
 
 
 def test_fit_replays_and_resumes_to_the_same_bits(tmp_path):

@@ -39,6 +39,7 @@ class Run:
         self.history = History()
         self.callbacks = CallbackList([self.history, *callbacks], self)
         self.interruption = Interruption()
+        self._train_on: Any = None  # what trains on a batch, while it runs
         self.seconds, self.waited, self.done, self.unit = 0.0, 0.0, 0, "samples"
 
     @property
@@ -64,6 +65,7 @@ class Run:
             try:
                 self._train(resume, learning_rate)
             finally:
+                self._train_on = None  # its memory: the history that fit returns knows this run
                 self.callbacks("close")
         if self.history.interrupted:
             print(self._how_to_go_on(), file=sys.stderr, flush=True)
