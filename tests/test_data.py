@@ -7,6 +7,7 @@ import functools
 import gzip
 import hashlib
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -492,6 +493,14 @@ def test_abandoned_iterators_leave_no_threads() -> None:
 
 
 def test_interrupt() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored
+    try:
+        _interrupt()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt() -> None:
     def interrupting(batch: Any, epoch: int, indices: np.ndarray) -> Any:
         if 8 in indices:
             _thread.interrupt_main()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rich
 
 from minidl import dispatch, nn, optim, random
 from minidl.autograd import functional
@@ -674,6 +675,7 @@ def test_without_a_terminal_there_is_a_line_per_epoch(capsys: pytest.CaptureFixt
 
 def test_on_a_terminal_there_is_a_bar(capsys: pytest.CaptureFixture[str],
                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    rich.get_console()  # made before, where there was no terminal
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "150")
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -166,9 +166,10 @@ def _bar(name: str, steps: int, shown: bool) -> Iterator[Any]:
     if not shown:
         yield lambda: None
         return
+    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(transient=True) as bar:
+    with Progress(console=Console(), transient=True) as bar:
         task = bar.add_task(name, total=steps)
         yield lambda: bar.advance(task)
 

@@ -67,6 +67,7 @@ class ProgressBar(Callback):
 
 
 def _bar() -> Any:
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
     head = Column(no_wrap=True, min_width=20)
@@ -74,6 +75,7 @@ def _bar() -> Any:
     return Progress(TextColumn("{task.description}", table_column=head),
                     BarColumn(bar_width=12, table_column=Column(min_width=12)),
                     TextColumn("{task.fields[figures]}", table_column=figures),
+                    console=Console(),  # rich's own knows the terminal of when it was first asked for
                     auto_refresh=False, transient=True)
 
 
