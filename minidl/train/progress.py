@@ -75,7 +75,7 @@ def _bar() -> Any:
     return Progress(TextColumn("{task.description}", table_column=head),
                     BarColumn(bar_width=12, table_column=Column(min_width=12)),
                     TextColumn("{task.fields[figures]}", table_column=figures),
-                    console=Console(),  # rich's own knows the terminal of when it was first asked for
+                    console=Console(),  # rich's own remembers an earlier terminal
                     auto_refresh=False, transient=True)
 
 
