@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from minidl.data import (
     stratified_parts,
     tokenize,
 )
-from minidl.data.datasets import imdb, shuttle
+from minidl.data.datasets import imdb, published, shuttle
 from minidl.errors import ArgumentError, DataError, ShapeError
 
 RNG = np.random.default_rng(3)
@@ -95,11 +96,19 @@ def test_imdb(tmp_path: Path) -> None:
 def test_imdb_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path))
-    monkeypatch.setattr(imdb, "download", lambda *given: calls.append(given))
-    monkeypatch.setattr(imdb, "_unpack", lambda: lambda archive, folder: reviews(folder))
+
+    def download(*given: Any) -> None:
+        calls.append(given)
+        reviews(tmp_path / "source")
+        given[2].parent.mkdir(parents=True)
+        with tarfile.open(given[2], "w:gz") as tar:
+            tar.add(tmp_path / "source" / "aclImdb", "aclImdb")
+
+    monkeypatch.setattr(published, "download", download)
     for _ in range(2):
         assert len(imdb.load_data()[0][1]) == 4
-    assert calls == [("imdb", imdb.MIRRORS, tmp_path / "imdb" / imdb.ARCHIVE, imdb.MD5)]
+    mirrors, file, md5 = imdb.PUBLISHED.mirrors, imdb.PUBLISHED.file, imdb.PUBLISHED.md5
+    assert calls == [("imdb", mirrors, tmp_path / "imdb" / file, md5)]
 
 
 def test_words_equally_frequent_are_in_alphabetical_order(tmp_path: Path) -> None:
@@ -111,7 +120,7 @@ def test_words_equally_frequent_are_in_alphabetical_order(tmp_path: Path) -> Non
 
 
 def test_imdb_errors(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"imdb: .* holds no aclImdb with train and test"):
+    with pytest.raises(DataError, match=r"imdb: .* lacks train, test; expected train, test there or in aclImdb/"):
         imdb.load_data(tmp_path)
     reviews(tmp_path)
     (tmp_path / "aclImdb/test/neg/0_1.txt").write_bytes(b"\xff\xfe")

@@ -48,12 +48,20 @@ def short_result(result: dict[str, Any] | None) -> str:
     '0.9891 (3 seeds)'
     >>> short_result({"accuracy": 0.541, "top_5_accuracy": 0.788})
     '0.5410, rank-5 0.7880'
+    >>> short_result({"accuracy": 0.861, "epochs": 12, "classes": 40})
+    '0.8610 (12 epochs, 40 classes)'
     """
     if not result:
         return "not yet"
     fifth = f", rank-5 {result[FIFTH]:.4f}" if FIFTH in result else ""
-    seeds = f" ({result['seeds']} seeds)" if "seeds" in result else ""
-    return f"{result['accuracy']:.4f}{fifth}{seeds}"
+    said = _how(result)
+    return f"{result['accuracy']:.4f}{fifth}{said and f' ({said})'}"
+
+
+def _how(result: dict[str, Any]) -> str:
+    """Say in what a run was not that of the recipe, and how many there were."""
+    return ", ".join(f"{result[key]} {key}" for key in ("epochs", "classes", "seeds")
+                     if key in result)
 
 
 def result_text(result: dict[str, Any] | None) -> str:
@@ -69,7 +77,9 @@ def result_text(result: dict[str, Any] | None) -> str:
         text += f", rank-5 {result[FIFTH]:.4f}"
     if "loss" in result:
         text += f", loss {result['loss']:.4f}"
-    return f"{text} (median of {result['seeds']} seeds)" if "seeds" in result else text
+    said = _how(result).replace(f"{result.get('seeds')} seeds",
+                                f"median of {result.get('seeds')} seeds")
+    return f"{text} ({said})" if said else text
 
 
 def summary(arguments: argparse.Namespace) -> None:

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import DataError
 from ..order import at_least, checked_seed, permutation
 from ..text import START, Counter, Vocabulary, pad_sequences
-from .download import cache_folder, download
+from .published import Published
 
 Part = tuple[np.ndarray, np.ndarray]
 
 CLASS_NAMES = ("negative", "positive")
 """Names of the classes, by label."""
 
-MIRRORS = ["https://ai.stanford.edu/~amaas/data/sentiment/"]
-"""Addresses tried in turn."""
-
-ARCHIVE, MD5 = "aclImdb_v1.tar.gz", "7c2ac02c03563afcf9b574c7e56c153a"
-"""The published archive and its sum."""
+PUBLISHED = Published("imdb", "aclImdb", ("train", "test"),
+                      ("https://ai.stanford.edu/~amaas/data/sentiment/",), "aclImdb_v1.tar.gz",
+                      "7c2ac02c03563afcf9b574c7e56c153a")
+"""The archive of the reviews."""
 
 FOLDERS = ("neg", "pos")
 """Of a part's reviews, by label."""
@@ -75,7 +74,7 @@ def load(data: str | os.PathLike[str] | None = None, num_words: int = 10000, max
     at_least("imdb", "maxlen", maxlen, 1)
     at_least("imdb", "skip_top", skip_top, 0)
     checked_seed("imdb", seed)
-    folder, counter = _folder(data), Counter()
+    folder, counter = PUBLISHED.folder(data), Counter()
     (train, y_train), (test, y_test) = (_read(folder / part, counter) for part in ("train", "test"))
     vocabulary, table = counter.vocabulary(num_words, train, skip_top)
     x_train, x_test = (_encoded(rows, table, maxlen) for rows in (train, test))
@@ -120,31 +119,3 @@ def _encoded(rows: list[np.ndarray], table: np.ndarray, maxlen: int) -> np.ndarr
 def _shuffled(x: np.ndarray, y: np.ndarray, seed: int) -> Part:
     order = permutation(len(x), seed)
     return x[order], y[order]
-
-
-def _folder(data: str | os.PathLike[str] | None) -> Path:
-    """Return the folder that holds train/ and test/."""
-    place = _fetched() if data is None else Path(data)
-    for folder in (place / "aclImdb", place / "imdb" / "aclImdb", place):
-        if (folder / "train").is_dir() and (folder / "test").is_dir():
-            return folder
-    raise DataError("imdb", f"{place} holds no aclImdb with train and test",
-                    "expected the unpacked archive",
-                    f"Unpack {ARCHIVE} there; data=None (no --data) downloads it.")
-
-
-def _fetched() -> Path:
-    """Return the cache folder with the archive's content, which is there whole or not at all."""
-    cache = cache_folder("imdb")
-    archive, folder = cache / ARCHIVE, cache / "unpacked"
-    if not folder.is_dir():
-        if not archive.is_file():
-            download("imdb", MIRRORS, archive, MD5)
-        _unpack()(archive, folder)
-    return folder
-
-
-def _unpack() -> Any:
-    from .. import archive  # type: ignore[attr-defined, unused-ignore]
-
-    return archive.unpack
