@@ -208,6 +208,18 @@ def test_augmented_runs_resume_to_the_same_bits(tmp_path):
         np.testing.assert_array_equal(parts[name], value)
 
 
+def test_a_run_is_not_given_up_for_data_that_cannot_be_read(tmp_path):
+    run(recipe(), tmp_path, epochs=1)
+    before = (tmp_path / "report.json").read_bytes()
+
+    def missing(folder):
+        raise errors.DataError("colours", "is not there")
+
+    with pytest.raises(errors.DataError, match="colours: is not there"):
+        run(recipe(data=data(load=missing)), tmp_path, epochs=1, overwrite=True)
+    assert (tmp_path / "report.json").read_bytes() == before
+
+
 # ---- packed data ---------------------------------------------------------------------------
 
 

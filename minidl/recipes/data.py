@@ -123,9 +123,12 @@ class Data:
             whole: leave images uncropped, for who crops them later.
         """
         crop = None if whole else self.crop if training else self.test_crop
-        steps = [step for step in (crop, _Image(self.image, mean)) if step is not None]
+        steps = [step for step in (crop, self._step(mean)) if step is not None]
         more = self.augment if training else ()
         return Prepared(Pipeline(*steps, *more, seed=seed), self.label, len(self.class_names))
+
+    def _step(self, mean: np.ndarray | None) -> _Image:
+        return _Image(self.image, None if mean is None else self.image(mean))
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class _Image:
         if self.mean.ndim > 1 and floats.shape[1:] != self.mean.shape:
             raise ShapeError("mean", f"got images of shape {floats.shape}",
                              f"the mean image has {self.mean.shape}", "Give images of that size.")
-        return np.subtract(floats, self.image(self.mean), dtype=np.float32)
+        return np.subtract(floats, self.mean, dtype=np.float32)
 
 
 # ---- parts ---------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from ..train.crops import ten_crop_predict
 from ..train.ensemble import Ensemble
 from ..train.metrics import rank_accuracy
 from ..train.monitor import write_table
+from .data import Part
 from .folder import RunFolder
 from .memory import peak_rss_mb
 from .recipe import Recipe
@@ -84,9 +85,10 @@ def run(recipe: Recipe, out: Path, *, resume: Path | bool = False, overwrite: bo
     found, recipe = callable(recipe.data.names), wanted(recipe, settings)
     if found:  # in the folder, which may be gone when the model is used
         settings["class_names"] = list(recipe.data.names)  # type: ignore[arg-type]
+    parts = recipe.data.parts(settings["data"], settings["limit"])
     if not resume:
-        folder.clear()
-    data = loaders(recipe, settings, folder)
+        folder.clear()  # only now: a run is not given up for data that cannot be read
+    data = loaders(recipe, settings, folder, parts)
     random.seed(settings["seed"])
     model = compiled(recipe, settings["learning_rate"])
     folder.write("run.json", settings)
@@ -195,13 +197,17 @@ class Loaders(NamedTuple):
     whole: DataLoader
 
 
-def loaders(recipe: Recipe, settings: dict[str, Any], folder: RunFolder) -> Loaders:
+def loaders(recipe: Recipe, settings: dict[str, Any], folder: RunFolder,
+            parts: Sequence[Part] | None = None) -> Loaders:
     """Return the data as batches for the model; without a part for validation the test is it.
 
     What is subtracted from all images is computed once and kept in the folder.
+
+    Args:
+        parts: of the data, where they are read already.
     """
     data = recipe.data
-    parts = data.parts(settings["data"], settings["limit"])
+    parts = parts or data.parts(settings["data"], settings["limit"])
     mean = folder.mean()
     if data.mean is not None and mean is None:
         mean = folder.write_mean(data.mean(parts[0][0]))
