@@ -10,7 +10,6 @@ through a DataLoader with N workers instead.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -75,7 +74,7 @@ def job(pipeline: Pipeline, side: int, workers: int) -> Callable[[], int]:
 def main() -> None:
     """Print a line for each chain of steps."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=config.processors())
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=1.0)
     given = parser.parse_args()

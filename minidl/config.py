@@ -16,7 +16,16 @@ _Value = TypeVar("_Value")
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 _shapes_only: ContextVar[bool] = ContextVar("shapes_only", default=False)
 _avoided: ContextVar[tuple[str, ...]] = ContextVar("avoided", default=())
-_threads: ContextVar[int] = ContextVar("threads", default=os.cpu_count() or 1)
+
+
+def processors() -> int:
+    """Give the number of processors that this process may run on: a container may have few."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_threads: ContextVar[int] = ContextVar("threads", default=processors())
 
 
 @contextmanager

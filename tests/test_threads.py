@@ -204,3 +204,13 @@ def test_python_ends_while_helpers_watch_or_sleep(pause: float) -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True,
                           text=True, cwd=ROOT, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "4096.0\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_as_many_threads_as_processors_that_the_process_may_run_on() -> None:
+    allowed = min(os.sched_getaffinity(0))
+    code = (f"import os; os.sched_setaffinity(0, [{allowed}])\n"
+            "from minidl import config; print(config.num_threads())")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
+                          timeout=60, check=True)
+    assert done.stdout == "1\n"

@@ -16,7 +16,7 @@ def train(arguments: argparse.Namespace) -> int:
     recipe = recipes.get(arguments.name)
     _check_device(arguments.device)
     out = arguments.out or f"runs/{recipe.name}"
-    print(f"{recipe.name} ({recipe.source}) on {recipe.data.name}, {config.num_threads()} threads")
+    print(f"{recipe.name} ({recipe.source}) on {recipe.data.name}, threads: {config.num_threads()}")
     resume = True if arguments.resume == "" else arguments.resume or False
     result = run(recipe, out, resume=resume, overwrite=arguments.overwrite,
                  epochs=arguments.epochs, batch_size=arguments.batch_size,
