@@ -78,5 +78,9 @@ class CheckpointError(MinidlError, ValueError):
     """A saved model or checkpoint cannot be written, read or does not fit."""
 
 
+class FormatError(MinidlError, ValueError):
+    """A file of another framework is damaged, not allowed, or does not fit the model."""
+
+
 class NotFiniteError(MinidlError, ArithmeticError):
     """A value became infinite or not a number where that was to be an error."""

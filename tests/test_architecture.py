@@ -26,7 +26,7 @@ LINES = 400
 
 LEVELS = (("errors", "config", "spec", "random", "files"), ("backend",), ("ops",), ("dispatch",),
           ("autograd",), ("plan", "optim", "data", "testing"), ("viz",), ("train",), ("nn",),
-          ("models", "io"), ("recipes",), ("__init__",), ("cli",), ("__main__",))
+          ("io",), ("models",), ("recipes",), ("__init__",), ("cli",), ("__main__",))
 """Lowest first; a module imports from lower ones or from its own folder."""
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
@@ -36,9 +36,10 @@ ONLY_IN = {  # what may be imported where, inside functions too
     "llvmlite": COMPILERS,
     "threadpoolctl": ("backend/cpu.py", "cli/doctor.py"),
     "cupy": ("backend/cuda.py",),
+    "onnx": ("io/*.py",), "onnxruntime": (),
     "torch": (), "tensorflow": (), "keras": (), "scipy": (), "jax": ()}
 LATE = ("numba", "llvmlite", "matplotlib", "rich", "PIL", "h5py", "pooch", "safetensors", "torch",
-        "threadpoolctl", "sklearn", "cupy", "multiprocessing", "http.client")
+        "threadpoolctl", "sklearn", "onnx", "cupy", "multiprocessing", "http.client")
 """What `import minidl` must not bring along."""
 
 

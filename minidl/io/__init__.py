@@ -1,0 +1,3 @@
+"""Weights and models of other frameworks, read and written without them."""
+
+from __future__ import annotations
