@@ -25,7 +25,7 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-_threads: ContextVar[int] = ContextVar("threads", default=processors())
+_threads: ContextVar[int] = ContextVar("threads", default=processors())  # noqa: B039 (an int)
 
 
 @contextmanager

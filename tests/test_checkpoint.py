@@ -115,6 +115,8 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "zip": (lambda data: b"PK\3\4" + data, "cannot be read"),
     "no json": (no_arrays_but_a_header("{"), "its header is damaged"),
     "other json": (no_arrays_but_a_header("[1]"), "its header is damaged"),
+    "a letter of the JSON changed": (lambda data: data.replace(b"model", b"modem"),
+                                     "contents do not match their checksum"),
     "newer": (no_arrays_but_a_header('{"version": 99, "crc32": 0}'), "Install a newer minidl"),
 }
 
@@ -127,6 +129,23 @@ def test_damaged_files_are_told(name: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=text) as caught:
         checkpoint.load_tree(path, "model")
     assert str(path) in str(caught.value)
+
+
+def test_files_of_version_1_are_read(tmp_path: Path) -> None:
+    arrays = {"a": np.arange(3.0)}
+    text = json.dumps({"version": 1, "crc32": checkpoint._checksum(arrays), "kind": "weights",
+                       "content": {"w": {"$array": "a"}}})
+    save_file(arrays, tmp_path / "old.safetensors", {"minidl": text})
+    np.testing.assert_array_equal(checkpoint.load_tree(tmp_path / "old", "weights")["w"],
+                                  arrays["a"])
+
+
+def test_contents_that_do_not_belong_together_are_told(tmp_path: Path) -> None:
+    file = checkpoint.save_file(tmp_path / "m", {}, {"kind": "model",
+                                                     "content": {"w": {"$array": "a"}}})
+    with pytest.raises(CheckpointError, match="do not belong together") as caught:
+        checkpoint.load_tree(file, "model")
+    assert str(file) in str(caught.value)
 
 
 def test_missing_and_foreign_files_are_told(tmp_path: Path) -> None:

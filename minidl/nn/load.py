@@ -35,9 +35,13 @@ def load_model(path: checkpoint.PathLike, custom_objects: Mapping[str, Any] | No
         model.load_state_dict(saved["weights"])
         if compile and saved["compiled"] is not None:
             model._restore_compiled(saved["compiled"], custom_objects)
+    except MinidlError as error:
+        raise error.inside(file) from error
     except KeyError as error:
         raise CheckpointError(file, f"has no entry {error}", "",
                               "It was saved by another version of minidl.") from error
-    except MinidlError as error:
-        raise error.inside(file) from error
+    except (AttributeError, IndexError, OverflowError, RecursionError, TypeError, ValueError,
+            ZeroDivisionError) as error:
+        raise CheckpointError(file, f"its contents make no model ({error!r})", "",
+                              "It was not written by minidl, or by another version.") from error
     return model

@@ -21,7 +21,8 @@ from .tree import put_together, take_apart
 
 SUFFIX = ".safetensors"
 KEY = "minidl"  # entry of the header that holds the JSON
-VERSION = 1
+CHECKSUM = "crc32"  # entry of the header that holds the checksum of arrays and JSON
+VERSION = 2  # in version 1 the checksum was that of the arrays alone, and stood in the JSON
 PathLike = str | os.PathLike[str]
 
 
@@ -51,10 +52,10 @@ def save_file(path: PathLike, tensors: Mapping[str, np.ndarray], metadata: Mappi
     from safetensors.numpy import save_file as write
     target = file_of(path)
     arrays = {name: _plain(array) for name, array in tensors.items()}
-    header = {"version": VERSION, "crc32": _checksum(arrays), **metadata}
+    header = {"version": VERSION, **metadata}
     text = json.dumps(header, allow_nan=False)
     with replacing(target) as aside:
-        write(arrays, aside, {KEY: text})
+        write(arrays, aside, {KEY: text, CHECKSUM: str(_checksum(arrays, text))})
     with replacing(target.with_suffix(".json")) as aside:
         aside.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
     return target
@@ -65,8 +66,8 @@ def _plain(array: np.ndarray) -> np.ndarray:
     return np.asarray(array, array.dtype.newbyteorder("="), order="C")
 
 
-def _checksum(arrays: Mapping[str, np.ndarray]) -> int:
-    crc = 0
+def _checksum(arrays: Mapping[str, np.ndarray], text: str = "") -> int:
+    crc = zlib.crc32(text.encode())
     for name in sorted(arrays):
         crc = zlib.crc32(arrays[name].reshape(-1).view(np.uint8).data if arrays[name].size else b"",
                          zlib.crc32(name.encode(), crc))
@@ -88,30 +89,33 @@ def read_file(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise CheckpointError(str(target), "there is no such file", "", _others(target))
     try:
         with safe_open(target, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
+            about = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(str(target), f"cannot be read ({error})",
                               "expected a whole safetensors file",
                               "It is cut short, damaged or of another kind.") from error
-    return arrays, _checked(target, text, arrays)
+    return arrays, _checked(target, about, arrays)
 
 
-def _checked(target: Path, text: str | None, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _checked(target: Path, about: Mapping[str, str], arrays: dict[str, np.ndarray]
+             ) -> dict[str, Any]:
+    text = about.get(KEY)
     if text is None:
         raise CheckpointError(str(target), f"its header has no entry {KEY!r}",
                               "expected a file that minidl saved",
                               "For files of other libraries use their importer.")
     try:
         header = json.loads(text)
-        version, checksum = int(header["version"]), int(header["crc32"])
-    except (ValueError, KeyError, TypeError) as error:
+        version = int(header["version"])
+        checksum = int(header[CHECKSUM] if version == 1 else about.get(CHECKSUM, -1))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(str(target), f"its header is damaged ({error!r})", "",
                               "Use another copy.") from error
     if version > VERSION:
         raise CheckpointError(str(target), f"it has format version {version}",
                               f"this minidl reads up to {VERSION}", "Install a newer minidl.")
-    if checksum != _checksum(arrays):
+    if checksum != _checksum(arrays, "" if version == 1 else text):
         raise CheckpointError(str(target), "its contents do not match their checksum", "",
                               "The file was damaged after it was saved; use another copy.")
     return header
@@ -157,4 +161,8 @@ def load_tree(path: PathLike, *kinds: str) -> dict[str, Any]:
         raise CheckpointError(str(file_of(path)), f"its kind is {found!r}",
                               f"expected {' or '.join(map(repr, kinds))}",
                               _LOADED_BY.get(str(found), "Choose another file."))
-    return put_together(header["content"], arrays)
+    try:
+        return put_together(header["content"], arrays)
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(str(file_of(path)),
+                              f"its contents do not belong together ({error!r})", "", "It was not written by minidl; use another copy.") from error
