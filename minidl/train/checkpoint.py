@@ -165,4 +165,5 @@ def load_tree(path: PathLike, *kinds: str) -> dict[str, Any]:
         return put_together(header["content"], arrays)
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(str(file_of(path)),
-                              f"its contents do not belong together ({error!r})", "", "It was not written by minidl; use another copy.") from error
+                              f"its contents do not belong together ({error!r})", "",
+                              "It was not written by minidl; use another copy.") from error
