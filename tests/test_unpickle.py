@@ -124,6 +124,7 @@ def array(shape: bytes, raw: bytes, dtype: bytes = U1) -> bytes:
 
 
 MOST = b"J\xff\xff\xff\x7f"
+LONG = b"\x8b" + (400_000).to_bytes(4, "little") + b"\x7f" * 400_000
 HUGE = b"(" + MOST * 2 + b"t"
 DAMAGED = {
     "empty": (b"", "damaged"),
@@ -138,6 +139,9 @@ DAMAGED = {
     "huge byte array": (b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b"abc.", "damaged"),
     "huge frame": (b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"N", "damaged"),
     "huge memo": (b"Nr\xff\xff\xff\xff0h\x07.", "damaged"),
+    "deep key": (b"\x80\x02}N" + b"\x85" * 200_000 + b"Ns.", "a key of a dict is no text or number"),
+    "large product": (array(b"(" + LONG * 2 + b"t", b"U\x01a") + b".",
+                      "more elements than there can be"),
     "future": (b"\x80\xc8N.", "damaged"),
 }
 
@@ -182,10 +186,10 @@ def test_random_programs_do_no_harm(tmp_path: Path) -> None:
 
 def test_the_list_of_opcodes_is_whole() -> None:
     """What the published files use is handled: those of protocol 2 for plain values."""
-    from minidl.data.unpickle import _Reader
+    from minidl.data.unpickle import Reader
 
     used = {op.code for op, *_ in pickletools.genops(io.BytesIO(pickle.dumps(PLAIN, 2)))}
-    assert {ord(code) for code in used} <= set(_Reader.dispatch)
+    assert {ord(code) for code in used} <= set(Reader.dispatch)
     refused = (pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.PERSID,
                pickle.BINPERSID, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER)
-    assert not {code[0] for code in refused} & set(_Reader.dispatch)
+    assert not {code[0] for code in refused} & set(Reader.dispatch)
