@@ -24,7 +24,7 @@ from .keras_entries import (
 )
 from .keras_files import open_keras
 from .keras_graph import Call, Ref, calls_of, damaged, filled, in_order, structure
-from .keras_layers import OPERATIONS, custom_rule, Rule, layer_from, rule_of
+from .keras_layers import OPERATIONS, Rule, custom_rule, layer_from, rule_of
 from .keras_partners import renamed
 from .keras_values import Room
 from .match import match
