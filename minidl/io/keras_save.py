@@ -67,7 +67,8 @@ def _model(model: Any, name: str) -> dict[str, Any]:
     """Return the entry of a Sequential or a graph."""
     config: dict[str, Any] = {"name": name, "trainable": True, "dtype": model.dtype}
     if isinstance(model, Model):
-        return _entry("Functional", {**config, **_graph(model)}, "keras")
+        made = _entry("Functional", {**config, **_graph(model)}, "keras.src.models.functional")
+        return {**made, "registered_name": "Functional"}
     first = model.to_graph().inputs[0]
     names = {layer: name for name, layer in model.named_children().items()}
     return _entry("Sequential", {**config, "layers": [
