@@ -9,11 +9,13 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,10 +29,13 @@ Put = Callable[[str, np.ndarray], None]
 Reader = Callable[[str, Put], Any]
 """Called with a path and with `put(name, array)`; returns what JSON can hold."""
 
-SECONDS = 5.0                 # for reading, beyond what the size justifies
-START = 30.0                  # for Python and its libraries to start on a busy machine
+SECONDS = 4.0                 # of the processor for reading, beyond what the size justifies
+BUSY = 5                      # times as many by the clock, on a machine with much else to do
+START = 30.0                  # for Python and its libraries to start there
 BYTES_PER_SECOND = 20 << 20
 MEMORY = 1200 << 20           # of addresses, beyond four times the file
+
+_TIME_IS_UP = getattr(signal, "SIGXCPU", 0)
 
 _REMEDY = "Fetch the file again; trust=True reads it in this process, without these limits."
 _TOO_LARGE = "it takes more memory than its size justifies"
@@ -86,13 +91,13 @@ def _run(reader: Reader, path: Path, folder: Path) -> str:
         env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE)
     try:
-        errors = child.communicate(timeout=START + seconds)[1]
+        errors = child.communicate(timeout=START + BUSY * seconds)[1]
     except subprocess.TimeoutExpired:
         return f"reading it takes longer than {seconds:.0f} s"
     finally:
         child.kill()
         child.wait()
-    if errors.startswith(b"Timeout"):
+    if errors.startswith(b"Timeout") or child.returncode == -_TIME_IS_UP:
         return f"reading it takes longer than {seconds:.0f} s"
     return _TOO_LARGE if b"MemoryError" in errors else _death(child.returncode)
 
@@ -130,8 +135,8 @@ def main(task: dict[str, Any]) -> None:
     """Read one file and leave the result in the present folder."""
     reader = getattr(importlib.import_module(task["module"]), task["function"])
     importlib.import_module("h5py")
-    _limit_memory(task["memory"])
-    faulthandler.dump_traceback_later(task["seconds"], exit=True)
+    _limit(task["memory"], task["seconds"])
+    faulthandler.dump_traceback_later(BUSY * task["seconds"], exit=True)
     names: list[str] = []
 
     def put(name: str, array: np.ndarray) -> None:
@@ -148,13 +153,14 @@ def main(task: dict[str, Any]) -> None:
     aside.replace("index.json")
 
 
-def _limit_memory(size: int) -> None:
-    """Limit the addresses of this process, where the system can."""
+def _limit(memory: int, seconds: float) -> None:
+    """Limit the addresses and the processor time of this process, where the system can."""
     if sys.platform != "win32":
         import resource
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        until = math.ceil(time.process_time() + seconds)
+        for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, until)):
+            hard = resource.getrlimit(kind)[1]
+            resource.setrlimit(kind, (most if hard < 0 else min(most, hard), hard))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from typing import Any
 from .keras_files import KerasFile
 from .match import Weights
 
-
 ROLES = {"kernel": ("kernel", "depthwise_kernel"), "depthwise/kernel": ("depthwise_kernel",),
          "pointwise/kernel": ("pointwise_kernel",), "pointwise/bias": ("bias",)}
 """What version 2 calls weights, where that is not their name here."""
