@@ -16,11 +16,13 @@ CALLS_IN_ALL = 10_000  # of layers, those in models in models for every time the
 
 
 def config_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an entry's config, an empty one where it is no dict."""
     config = entry.get("config")
     return config if isinstance(config, Mapping) else {}
 
 
 def name_of(entry: Mapping[str, Any]) -> str:
+    """Return an entry's name."""
     name = entry.get("name") or config_of(entry).get("name")
     if not isinstance(name, str) or not 0 < len(name) < 200:
         raise damaged(f"got {str(name)[:60]!r} for a layer's name")
@@ -44,6 +46,7 @@ def at(name: str, kind: Any) -> Iterator[None]:
 
 
 def bounded(cost: int) -> int:
+    """Return a number of calls of layers; raise where it is too large."""
     if cost > CALLS_IN_ALL:
         raise damaged(f"a run of it takes more than {CALLS_IN_ALL} calls of layers")
     return cost
@@ -66,6 +69,7 @@ def numbered(entries: list[Any], inputs: bool = False) -> Iterator[tuple[Mapping
 
 
 def input_of(entry: Mapping[str, Any]) -> Symbol:
+    """Return the symbol of an input layer."""
     config, name = config_of(entry), name_of(entry)
     with at(name, "InputLayer"):
         shape = _shape(config.get("batch_shape") or config.get("batch_input_shape"))
