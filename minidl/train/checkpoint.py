@@ -101,7 +101,7 @@ def _checked(target: Path, text: str | None, arrays: dict[str, np.ndarray]) -> d
     if text is None:
         raise CheckpointError(str(target), f"its header has no entry {KEY!r}",
                               "expected a file that minidl saved",
-                              "For files of other libraries use their importer.")
+                              "Use minidl.io.load_weights(model, path) for files of others.")
     try:
         header = json.loads(text)
         version, checksum = int(header["version"]), int(header["crc32"])
@@ -119,6 +119,9 @@ def _checked(target: Path, text: str | None, arrays: dict[str, np.ndarray]) -> d
 
 def _others(target: Path) -> str:
     """Say what lies in the folder instead, the remedy for a mistyped name."""
+    given = target.with_name(target.name.removesuffix(SUFFIX))
+    if given.is_file():
+        return f"Use minidl.io.load_weights(model, path) if {given.name} is of another framework."
     if not target.parent.is_dir():
         return f"There is no folder {target.parent} either."
     names = sorted(p.name for p in target.parent.glob(f"*{SUFFIX}"))
