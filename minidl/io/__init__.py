@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from .keras_model import load_keras
+from .keras_save import save_keras
+from .keras_write import save_keras_weights
 from .load import load_weights, read_weights
 from .safetensors_file import save_torch
 
-__all__ = ["load_weights", "read_weights", "save_torch"]
+__all__ = ["load_keras", "load_weights", "read_weights", "save_keras", "save_keras_weights",
+           "save_torch"]
