@@ -178,6 +178,14 @@ def _beside(tensor: Any, folder: Path, where: str, size: int) -> bytes:
                           "Keep all files of the model in one folder.") from None
 
 
+def size_beside(path: Path, model: Any) -> int:
+    """Return the bytes of all files beside a model that its weights name; each counts once."""
+    places = {_inside(path.parent, entry.value, f'{path}: weight "{tensor.name}"')
+              for tensor in model.graph.initializer for entry in tensor.external_data
+              if entry.key == "location"}
+    return sum(place.stat().st_size for place in places if place.is_file())
+
+
 def _inside(folder: Path, location: str, where: str) -> Path:
     """Return a file below a folder; names that lead out of it, by links too, are refused."""
     base = folder.resolve()
@@ -213,4 +221,5 @@ def attributes_of(node: Any) -> Iterator[tuple[str, Any]]:
     """Yield names and values of a node's attributes; texts as str."""
     for attribute in node.attribute:
         value = library().helper.get_attribute_value(attribute)
-        yield attribute.name, value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        yield attribute.name, text
