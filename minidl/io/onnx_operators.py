@@ -358,7 +358,8 @@ def pad(call: Call) -> Flow:
     over = range(flow.ndim) if axes is None else [int(a) % flow.ndim for a in axes.ravel()]
     for axis, before, after in zip(over, pads[:len(over)], pads[len(over):], strict=True):
         pairs[flow.axes[axis]] = (before, after)
-    if filled or min(pads) < 0 or any(pairs[0]) or any(pairs[flow.ndim - 1]) or flow.ndim < 3:
+    if filled or min(pads) < 0 or any(pairs[0]) or any(pairs[flow.ndim - 1]) or (
+            flow.ndim not in (3, 4)):
         raise call.refuse(f"pads by {list(pads)} with {filled}",
                           "expected zeros around height and width")
     if flow.ndim == 3:

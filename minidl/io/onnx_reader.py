@@ -129,7 +129,13 @@ class Reader:
         return Flow(symbol, axes)
 
     def _input_axes(self, name: str, ndim: int) -> tuple[int, ...]:
-        """Return the layout of an input: channels last already, if the file turns it at once."""
+        """Return the layout of an input: channels last already, if the file turns it at once.
+
+        A file of minidl says itself what it has.
+        """
+        said = {entry.key: entry.value for entry in self.proto.metadata_props}.get("layout")
+        if said == "NCHW":
+            return first_axes(ndim)
         users = self.users[name]
         turned = [list(attribute.ints) == list(first_axes(ndim)) for node in users
                   if node.op_type == "Transpose" for attribute in node.attribute]
