@@ -402,9 +402,9 @@ W = {"w": drawn((6, 4, 3, 2), RNG), "b": drawn((6,), RNG), "one": np.float32(1.5
      "lo": np.float32(-0.5), "hi": np.float32(0.7), "zero": np.float32(0), "six": np.float32(6),
      "pads": np.array([0, 0, 1, 0, 0, 0, 2, 3]), "rate": np.float32(0.25),
      "flat": np.array([0, -1]), "to": np.array([0, 2, 36, 4]), "ax23": np.array([2, 3]),
-     "ax2": np.array([2]), "i0": np.array(0), "minus": np.array([-1]), "up": drawn((4, 3, 3, 3), RNG),
-     "f": drawn((288, 5), RNG), "ft": drawn((5, 288), RNG), "row": drawn((1, 5), RNG),
-     "whole": drawn((1, 4, 9, 8), RNG)}
+     "ax2": np.array([2]), "i0": np.array(0), "minus": np.array([-1]),
+     "up": drawn((4, 3, 3, 3), RNG), "f": drawn((288, 5), RNG), "ft": drawn((5, 288), RNG),
+     "row": drawn((1, 5), RNG), "whole": drawn((1, 4, 9, 8), RNG)}
 X = (None, 4, 9, 8)
 OPS = {
     "Conv": [("Conv", "x,w,b", "y", {"strides": [2, 1], "pads": [1, 0, 2, 1]})],
@@ -658,7 +658,7 @@ def test_what_cannot_be_written(model, options, text, tmp_path):
 def test_a_forward_that_cannot_be_followed(tmp_path):
     module = Wordy(name="w")
     module(np.zeros((2, 3), "float32"))
-    with pytest.raises(errors.FormatError, match="cannot be followed.*Use layers instead"):
+    with pytest.raises(errors.FormatError, match=r"cannot be followed.*Use layers instead"):
         save_onnx(module, tmp_path / "net.onnx")
 
 
