@@ -723,9 +723,9 @@ def relu(path, change):
 
 def many(proto):
     node = proto.graph.node.pop()
-    for i in range(5000):
+    for i in range(2500):
         proto.graph.node.append(helper.make_node("Relu", [f"t{i}" if i else "x"], [f"t{i + 1}"]))
-    proto.graph.node.append(helper.make_node("Relu", ["t5000"], list(node.output)))
+    proto.graph.node.append(helper.make_node("Relu", ["t2500"], list(node.output)))
 
 
 def absurd(proto):
@@ -756,7 +756,7 @@ def copied(proto):
     (lambda p: p.graph.node[0].MergeFromString(b"\x3a\x03foo"), "is an operator of foo"),
     (lambda p: p.graph.ClearField("output"), "has no graph with outputs"),
     (lambda p: p.graph.ClearField("input"), 'needs "x"'),
-    (many, "has more than 4096 nodes"), (absurd, "expected at most"), (copied, "many times"),
+    (many, "has more than 2048 nodes"), (absurd, "expected at most"), (copied, "many times"),
     (lying, "has the shape .1048576, 1048576. but 1 values"),
 ])
 def test_files_that_are_refused(change, text, tmp_path):

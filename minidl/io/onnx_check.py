@@ -17,6 +17,7 @@ from .onnx_reader import Reader
 
 MOST_PRODUCTS = 100_000_000  # multiply-adds: three seconds of the reference evaluator
 MOST_ELEMENTS = 1 << 24  # of all tensors together
+MOST_NODES = 1024
 LENGTH = 32  # stands for lengths that the file leaves open
 TOLERANCE = 1e-3  # of the largest value; half precision in the file allows more
 HALF = 3e-2
@@ -30,7 +31,8 @@ def self_check(reader: Reader, model: Model) -> str:
     """
     shapes = [tuple(LENGTH if n is None else n for n in flow.symbol.shape[1:])
               for flow in reader.inputs]
-    samples, reason = _samples(reader, model, shapes)
+    where = f"{reader.path}: self-check"
+    samples, reason = reader.guarded(where, lambda: _samples(reader, model, shapes))
     if reason or _strange(reader):
         return f"Self-check: left out, {reason or 'onnx rounds pools with auto_pad otherwise'}."
     inputs = [_drawn((samples, *shape), flow.symbol.dtype)
@@ -39,15 +41,19 @@ def self_check(reader: Reader, model: Model) -> str:
         wanted = _reference(reader, inputs)
     except Exception as error:  # the evaluator is another project's, and files are anybody's
         return f"Self-check: not possible, onnx cannot compute the file ({_line(error)})."
-    ours = [*leaves(model.predict(inputs[0] if len(inputs) == 1 else inputs))]
+    given = inputs[0] if len(inputs) == 1 else inputs
+    ours = [*leaves(reader.guarded(where, lambda: model.predict(given)))]
     return _sentence(reader, [np.asarray(y) for y in ours], wanted)
 
 
 def _samples(reader: Reader, model: Model, shapes: list[tuple[int, ...]]) -> tuple[int, str]:
     """Return how many samples to compute, and why it is too much where it is."""
+    if len(reader.nodes) > MOST_NODES:
+        return 1, f"the network has {len(reader.nodes):,} nodes"
     rows = summarize(model, shapes[0] if len(shapes) == 1 else shapes).rows
     products = sum(row.multiply_adds for row in rows)
     elements = sum(prod(row.shape) for row in rows if isinstance(row.shape, tuple))
+    elements += sum(map(prod, shapes))
     samples = reader.batch or (2 if 2 * products <= MOST_PRODUCTS else 1)
     if samples * products > MOST_PRODUCTS:
         return samples, f"the network takes {samples * products:,} multiply-adds"

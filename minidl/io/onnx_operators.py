@@ -144,7 +144,7 @@ def _constant(call: Call, flow: Flow, array: np.ndarray) -> Any:
     if array.size > MOST_CONSTANTS:
         raise call.refuse(f"has a constant of {array.size} elements",
                           f"expected at most {MOST_CONSTANTS}")
-    call.budget.spend(40 * array.size)  # as a list of numbers
+    call.budget.spend(256 * array.size)  # lists of numbers are large and slow
     whole = array.reshape((1,) * (flow.ndim - array.ndim) + array.shape)
     turned = whole.transpose([flow.axes.index(place) for place in range(flow.ndim)])[0]
     while turned.ndim > 1 and len(turned) == 1:

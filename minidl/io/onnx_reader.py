@@ -23,7 +23,7 @@ from .onnx_fold import FOLDS, fold, shape_of
 from .onnx_operators import FLOATS, OPERATORS
 from .onnx_report import shape_text
 
-MOST_NODES = 4096  # networks of hundreds of layers have fewer
+MOST_NODES = 2048  # networks of hundreds of layers have fewer
 MOST_INPUTS = 64
 ROOM = 64 << 20  # bytes that constants may take in a file of any size
 MOST_ELEMENTS = 1 << 31  # of a sample
@@ -76,7 +76,7 @@ class Reader:
         """Return the model; weights are in it."""
         for name, tensor in self.stored.items():
             where = f'{self.path}: weight "{name}"'
-            array = self._guarded(where, lambda t=tensor, w=where: array_of(t, self.path.parent, w))
+            array = self.guarded(where, lambda t=tensor, w=where: array_of(t, self.path.parent, w))
             self.budget.spend(array.nbytes)
             self.values[name], self.weights[name] = Known.of(array), array
         if not 0 < len(self.given) <= MOST_INPUTS:
@@ -84,17 +84,18 @@ class Reader:
                               f"expected 1 to {MOST_INPUTS}", "It is no image network.")
         for entry in self.given:
             where = f'{self.path}: input "{entry.name}"'
-            flow = self._guarded(where, lambda e=entry: self._input(e))
+            flow = self.guarded(where, lambda e=entry: self._input(e))
             self.values[entry.name] = flow
             self.inputs.append(flow)
         for node in self.nodes:
-            self._guarded(self._where(node), lambda n=node: self._node(n))
-        return self._guarded(str(self.path), self._model)
+            self.guarded(self._where(node), lambda n=node: self._node(n))
+        return self.guarded(str(self.path), self._model)
 
-    def _guarded(self, where: str, make: Any) -> Any:
+    def guarded(self, where: str, make: Any) -> Any:
         """Return what `make` makes; what goes wrong is said with the place in the file."""
         try:
-            return make()
+            with np.errstate(all="ignore"):
+                return make()
         except FormatError:
             raise
         except MinidlError as error:
