@@ -14,6 +14,8 @@ COMMANDS = {
     "evaluate": ("use:evaluate", "measure a trained model on its test data"),
     "predict": ("use:predict", "say what is on images"),
     "summary": ("show:summary", "the layers of a network, or of an experiment's"),
+    "export": ("formats:export", "write a network as an ONNX file for other programs"),
+    "import": ("formats:import_", "make a model of a network in an ONNX file"),
     "doctor": ("doctor:doctor", "what works on this machine and what to install"),
 }
 """Per command "module:function" of this package, imported when called, and one line of help."""
@@ -103,6 +105,20 @@ def _summary(command: argparse.ArgumentParser) -> None:
                          help="an experiment of `minidl list`, or a network of minidl.models")
 
 
+def _export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="DIR|FILE|NAME",
+                         help="folder of a training, a saved model, or a network by name")
+    command.add_argument("file", metavar="FILE.onnx", help="file to write")
+    command.add_argument("--layout", choices=("NCHW", "NHWC"), default="NCHW",
+                         help="images with the channels first, as is usual there, or last")
+
+
+def _import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE", help="a network in the ONNX format")
+    command.add_argument("--out", metavar="MODEL", required=True,
+                         help="model file to write, MODEL.safetensors")
+
+
 def _folder(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="DIR", help="folder that a training wrote")
 
@@ -124,7 +140,8 @@ def _classes(command: argparse.ArgumentParser) -> None:
 
 
 _OPTIONS = {"demo": _demo, "build": _build, "train": _train, "evaluate": _evaluate,
-            "predict": _predict, "summary": _summary}
+            "predict": _predict, "summary": _summary, "export": _export,
+            "import": _import}
 
 
 # ---- types ---------------------------------------------------------------------------------
