@@ -234,10 +234,10 @@ def _most_alike(options: dict[int, list[int]], likeness: Callable[[int, int], fl
     return None
 
 
-_WORDS = {"downsample": "shortcut", "projection": "shortcut", "skip": "shortcut",
-          "proj": "shortcut", "convolution": "conv", "conv2d": "conv", "norm": "bn", "batchnorm": "bn",
-          "normalization": "bn", "linear": "fc", "dense": "fc", "classifier": "fc",
-          "predictions": "fc", "head": "fc", "layer": "block", "stage": "block"}
+_ALIKE = {"shortcut": "downsample projection skip proj", "conv": "convolution conv2d",
+          "bn": "norm batchnorm normalization", "block": "layer stage",
+          "fc": "linear dense classifier predictions head"}
+_WORDS = {word: same for same, words in _ALIKE.items() for word in words.split()}
 
 
 def _likeness(ours: str, theirs: str) -> float:
