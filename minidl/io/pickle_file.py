@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..data.unpickle import load_pickle
 from ..errors import FormatError
 from .layout import Layout
 from .match import Weights
+from .torch_file import LEGACY
 
 MOST = 100_000
 """Values that a file may hold, lists and dicts included; their lengths are limited, too."""
@@ -37,6 +39,20 @@ def read_pickle(path: str | os.PathLike[str], layout: Layout = "channels_last") 
         raise FormatError(str(path), "holds no arrays", "expected a pickle of a dict of arrays",
                           "Name another file.")
     return Weights(arrays, layout, f"{os.fspath(path)} (pickle of NumPy arrays)")
+
+
+def is_pickle(path: str | os.PathLike[str]) -> bool:
+    """Say whether a file begins as a pickle, and not as one of PyTorch's; False if it is not there.
+
+    >>> is_pickle("nothing.pkl")
+    False
+    """
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(len(LEGACY))
+    except OSError:
+        return False
+    return start.startswith(b"\x80") and start != LEGACY
 
 
 def _arrays(file: str, tree: Any) -> dict[str, np.ndarray]:

@@ -19,6 +19,8 @@ from ..errors import ArgumentError, ShapeError
 from .origins import ORIGINS
 
 CLASSES = 1000
+INTERPOLATION = "bicubic"
+"""How photos are brought to a network's size (see `data.read_image`)."""
 
 
 @dataclass(frozen=True)

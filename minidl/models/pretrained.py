@@ -1,6 +1,6 @@
 """The argument `weights` of networks: reading published weights and putting them in.
 
-`weights` is None, a file, or a word. A file is of any format that `minidl.io.read_weights` reads,
+`weights` is None, a file, a word, or what `Pretrained.find` read. A file is of any format that `minidl.io.read_weights` reads,
 or a pickle of NumPy arrays; its layers are found by the names that `origins.ORIGINS` knows, and by
 their order where it knows none. "imagenet" stands for the file that is published for the network,
 "imagenet-NAME" for that of one origin, such as "imagenet-torch"; it is fetched once, into the
@@ -19,11 +19,9 @@ from ..data.datasets.download import cache_folder, checksum_of, download
 from ..errors import ArgumentError, FormatError
 from ..io.load import read_weights
 from ..io.match import Weights, match
+from ..io.pickle_file import is_pickle, read_pickle
 from ..nn import Module
 from .origins import ORIGINS, Origin
-
-From = str | os.PathLike[str] | None
-"""A file, "imagenet", "imagenet-NAME" or None."""
 
 M = TypeVar("M", bound=Module)
 _WORD = "imagenet"
@@ -64,9 +62,11 @@ class Pretrained:
         """
         if weights is None:
             return cls(network)
+        if isinstance(weights, Pretrained):
+            return weights
         if isinstance(weights, str) and weights.partition("-")[0] == _WORD:
             weights = _fetched(network, _origin_named(network, weights, style), include_top)
-        read = read_weights(weights)
+        read = read_pickle(weights) if is_pickle(weights) else read_weights(weights)
         origin = origin_of(network, read)
         _need_style(network, str(weights), origin, style)
         return cls(network, read, origin)
@@ -93,6 +93,9 @@ class Pretrained:
         match(model, _without_head(self.weights, set(names.values()), self.origin), names)
         return model
 
+
+From = str | os.PathLike[str] | Pretrained | None
+"""A file, "imagenet", "imagenet-NAME", weights that were read, or None."""
 
 # ---- which weights -------------------------------------------------------------------------
 
