@@ -1,10 +1,10 @@
 """The argument `weights` of networks: reading published weights and putting them in.
 
-`weights` is None, a file, a word, or what `Pretrained.find` read. A file is of any format that `minidl.io.read_weights` reads,
-or a pickle of NumPy arrays; its layers are found by the names that `origins.ORIGINS` knows, and by
-their order where it knows none. "imagenet" stands for the file that is published for the network,
-"imagenet-NAME" for that of one origin, such as "imagenet-torch"; it is fetched once, into the
-user's cache, and its checksum is compared.
+`weights` is None, a file, a word, or what `Pretrained.find` read. A file is of any format that
+`minidl.io.read_weights` reads, or a pickle of NumPy arrays; its layers are found by the names that
+`origins.ORIGINS` knows, and by their order where it knows none. "imagenet" stands for the file that
+is published for the network, "imagenet-NAME" for that of one origin, such as "imagenet-torch"; it
+is fetched once, into the user's cache, and its checksum is compared.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _origin_named(network: str, word: str, style: object) -> Origin:
     """Return the origin that a word means: the first that has a file, and is of the style."""
     published = [origin for origin in ORIGINS[network] if origin.file]
     fitting = [origin for origin in published if word == f"{_WORD}-{origin.name}"
-               or word == _WORD and (style is None or origin.style in (None, style))]
+               or (word == _WORD and (style is None or origin.style in (None, style)))]
     if not fitting:
         words = ", ".join(f'"{_WORD}-{origin.name}"' for origin in published)
         fits = f" {published[0].write}" if word == _WORD else ""
