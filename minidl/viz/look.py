@@ -130,7 +130,7 @@ def input_shape(where: str, model: Any, size: tuple[int, int] | None = None
     Raises:
         ArgumentError: the model does not say, or does not take images.
     """
-    shape = getattr(model, "input_shape", None) or ()
+    shape: tuple[int | None, ...] = tuple(getattr(model, "input_shape", None) or ())
     if len(shape) != 4 or shape[3] is None:
         raise ArgumentError(where, f"got a model whose input has the shape {shape or 'unknown'}",
                             "expected one of images (N, H, W, C)",

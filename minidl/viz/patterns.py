@@ -94,18 +94,18 @@ def _start(model: Any, layer: str, shape: tuple[int, int, int], filters: Sequenc
     """Return noise (filters, H, W, C) around 0: for each filter the first that it answers to."""
     draws = [np.random.Generator(np.random.Philox(key=[seed, k])) for k in filters]
     noise = np.stack([draw.uniform(-1, 1, shape) for draw in draws])
-    best: np.ndarray | None = None
+    best, silent = noise, np.ones(len(filters), bool)
     for amplitude, times in NOISES:
         soft = noise
         for _ in range(times):
             soft = smoothed(soft)
         largest = np.abs(soft).max(axis=(1, 2, 3), keepdims=True)
         found = (amplitude * soft / largest).astype(dtype_of(model))
-        best = found if best is None else np.where(silent[:, None, None, None], found, best)
+        best = np.where(silent[:, None, None, None], found, best).astype(found.dtype)
         silent = _ascent(model, layer, middle + width * best, filters)[0] == 0
         if not silent.any():
             break
-    return best  # type: ignore[return-value]
+    return best
 
 
 def _check(steps: int, step: float, decay: float, value_range: tuple[float, float]) -> None:
@@ -158,8 +158,8 @@ def smoothed(images: np.ndarray) -> np.ndarray:
     for axis in (1, 2):
         padding = [(1, 1) if i == axis else (0, 0) for i in range(4)]
         wide, length = np.pad(images, padding, mode="edge"), images.shape[axis]
-        images = sum(weight * wide.take(range(i, i + length), axis)
-                     for i, weight in enumerate(BLUR))  # type: ignore[assignment]
+        parts = [weight * wide.take(range(i, i + length), axis) for i, weight in enumerate(BLUR)]
+        images = np.sum(parts, axis=0)
     return images
 
 
