@@ -52,6 +52,21 @@ class Subject:
         ends = [self.prepare(np.full(shape, p, np.uint8)) for p in (0, PIXELS)]
         return float(min(e.min() for e in ends)), float(max(e.max() for e in ends))
 
+    @property
+    def channels(self) -> list[int]:
+        """Which of the input channels are red, green and blue; (0, 1, 2) for grey images."""
+        shape = (1, *self.model.input_shape[1:])
+        if shape[3] != 3:
+            return [0, 1, 2]
+        black = np.zeros(shape, np.uint8)
+        found = []
+        for colour in range(3):
+            pixels = black.copy()
+            pixels[..., colour] = PIXELS
+            change = self.prepare(pixels) - self.prepare(black)
+            found.append(int(np.abs(change).sum(axis=(0, 1, 2)).argmax()))
+        return found
+
     def label(self, given: str | None) -> int | None:
         """Return a class by its name or number; None for none.
 

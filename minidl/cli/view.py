@@ -74,7 +74,8 @@ def _pattern(found: Subject, arguments: Arguments) -> Figure:
     chosen = None if arguments.filters is None else [_number(word) for word in arguments.filters]
     return viz.filter_patterns(
         found.model, layer, chosen, arguments.count or 36, arguments.title,
-        value_range=found.value_range, **_given(arguments, "steps", "seed"))
+        channels=found.channels, value_range=found.value_range,
+        **_given(arguments, "steps", "seed"))
 
 
 def _number(word: str) -> int:

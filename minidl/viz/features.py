@@ -68,7 +68,13 @@ def feature_maps(model: Any, image: Any, layers: Sequence[str] | int | None = No
     if not outputs:
         raise ArgumentError("feature_maps", "no layer gives images (H, W, C)", "", "Name layers.")
     panels = {name: mosaic(y, limit) for name, y in outputs.items()}
-    return _draw(one_image(image if shown is None else shown), outputs, panels, title)
+    texts = {name: _text(name, y, limit) for name, y in outputs.items()}
+    return _draw(one_image(image if shown is None else shown), outputs, panels, texts, title)
+
+
+def _text(name: str, output: np.ndarray, limit: int) -> str:
+    first = f", the first {limit}" if output.ndim == 3 and output.shape[2] > limit else ""
+    return f"{name}: {_size(output)}{first}"
 
 
 def _changing(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -100,7 +106,7 @@ def mosaic(output: np.ndarray, limit: int) -> np.ndarray:
 
 
 def _draw(image: np.ndarray, outputs: dict[str, np.ndarray], panels: dict[str, np.ndarray],
-          title: str) -> Figure:
+          texts: dict[str, str], title: str) -> Figure:
     heights = [2 * TILE, *(_height(outputs[name], panel) for name, panel in panels.items())]
     figure = new_figure(TILES_PER_ROW * TILE + 0.4, sum(heights) + 0.3 * len(heights) + 0.4, title)
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
@@ -111,7 +117,7 @@ def _draw(image: np.ndarray, outputs: dict[str, np.ndarray], panels: dict[str, n
         axes = figure.add_subplot(grid[row])
         axes.imshow(panel, cmap="viridis", interpolation="nearest",
                     aspect="auto" if outputs[name].ndim == 1 else "equal")
-        _finish(axes, f"{name}: {_size(outputs[name])}")
+        _finish(axes, texts[name])
     return figure
 
 

@@ -117,4 +117,5 @@ def _check(images: Any, p: np.ndarray, order: np.ndarray, count: int,
 
 
 def _line(label: int, row: np.ndarray, names: Sequence[str] | None) -> str:
-    return f"{label if names is None else names[label]}  {row[label]:.3f}"
+    share = "<0.001" if row[label] < 0.0005 else f"{row[label]:.3f}"
+    return f"{label if names is None else names[label]}  {share}"

@@ -167,7 +167,8 @@ def smoothed(images: np.ndarray) -> np.ndarray:
 
 
 def filter_patterns(model: Any, layer: str, filters: int | Sequence[int] | None = None,
-                    limit: int = 36, title: str | None = None, **ascent: Any) -> Figure:
+                    limit: int = 36, title: str | None = None,
+                    channels: Sequence[int] = (0, 1, 2), **ascent: Any) -> Figure:
     """Show images that excite filters of a layer most, each normalised, in a square grid.
 
     A filter is titled by its number and its mean output for the image; "silent" ones give 0
@@ -177,6 +178,8 @@ def filter_patterns(model: Any, layer: str, filters: int | Sequence[int] | None 
         model, layer, filters: as in `pattern_values`.
         limit: show the first `limit` filters, where none are named.
         title: of the whole.
+        channels: which of the model's input channels are red, green and blue: (2, 1, 0) for a
+            network that takes BGR.
         ascent: further arguments of `pattern_values`.
 
     Raises:
@@ -193,11 +196,16 @@ def filter_patterns(model: Any, layer: str, filters: int | Sequence[int] | None 
                         + 0.4, heading)
     silent = (found.before == 0) & (found.after == 0)
     for i, axes in enumerate(picture_axes(figure, rows, columns, len(found.filters))):
-        picture = displayable("filter_patterns", visible(found.images[i] * (not silent[i])))
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
-        said = "silent" if silent[i] else f"{found.after[i]:.2g}"
+        picture = visible(found.images[i] * (not silent[i]))
+        picture = picture[..., list(channels)] if picture.shape[2] == 3 else picture
+        axes.imshow(displayable("filter_patterns", picture), cmap="gray", vmin=0, vmax=1)
+        said = "silent" if silent[i] else _short(found.after[i])
         axes.set_title(f"{found.filters[i]}: {said}", fontsize=8, pad=2)
     return figure
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if abs(value) < 99.5 else f"{value:.0f}"
 
 
 def filter_pattern(model: Any, layer: str, filter: int, title: str | None = None, **ascent: Any
