@@ -13,8 +13,8 @@ BOX = 20 / 28  # MNIST: a digit fills a box of 20 x 20 pixels in an image of 28 
 INK = 0.25  # share of the strongest stroke from which on a pixel belongs to the drawing
 
 
-def read_input(path: str | os.PathLike[str], shape: tuple[int, int, int]
-               ) -> tuple[np.ndarray, bool]:
+def read_input(path: str | os.PathLike[str], shape: tuple[int, int, int],
+               interpolation: str = "area") -> tuple[np.ndarray, bool]:
     """Return an image as pixels 0 to 255 of a shape (H, W, C), and whether it was inverted.
 
     With one channel it is read as a drawing of a digit, with three as a photo: scaled evenly, and
@@ -25,7 +25,7 @@ def read_input(path: str | os.PathLike[str], shape: tuple[int, int, int]
     """
     if shape[2] == 1:
         return read_digit(path, shape)
-    return read_image(path, shape[:2], fit="crop"), False
+    return read_image(path, shape[:2], "crop", interpolation=interpolation), False
 
 
 def read_digit(path: str | os.PathLike[str], shape: tuple[int, int, int]

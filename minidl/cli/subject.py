@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import models, recipes
+from .. import recipes
 from ..data import Pipeline
 from ..errors import ArgumentError
+from ..models import imagenet
+from ..models.origins import ORIGINS
+from ..models.pretrained import Pretrained
 from ..models.zoo import ENTRIES
 from ..nn.load import load_model
 from ..recipes import Recipe
@@ -36,6 +38,7 @@ class Subject:
         prepare: turns pixels (N, H, W, C) from 0 to 255 into inputs.
         class_names: by class, where they are known.
         folder, recipe: of a run.
+        interpolation: by which photos are resized.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Subject:
     class_names: Sequence[str] | None = None
     folder: RunFolder | None = None
     recipe: Recipe | None = None
+    interpolation: str = "area"
 
     @property
     def value_range(self) -> tuple[float, float]:
@@ -129,20 +133,20 @@ def _run(folder: RunFolder, data: str | None) -> Subject:
 
 
 def _network(name: str, weights: str | None, ends: Sequence[float] | None) -> Subject:
-    build = ENTRIES[name].build
-    takes = "weights" in inspect.signature(build).parameters
-    model: Any = build(weights=weights) if takes and weights else build()  # type: ignore[call-arg]
-    if weights and not takes:
-        model.load_weights(weights)
+    build: Callable[..., Any] = ENTRIES[name].build
     if weights is None:
         print(f"The weights of {name} are random; --weights FILE gives it others.")
-    imagenet, pretrained = (getattr(models, part, None) for part in ("imagenet", "pretrained"))
-    if takes and weights and ends is None and imagenet and pretrained:
-        origin = pretrained.Pretrained.find(name, weights).origin
-        prepare = imagenet.Preprocess(name, origin and origin.name)
-        names = [found for _, found in imagenet.class_names()]
-        return Subject(name, model, prepare, names)
-    return Subject(name, model, _scaled(ends))
+        return Subject(name, build(), _scaled(ends))
+    if name not in ORIGINS:
+        model = build()
+        model.load_weights(weights)
+        return Subject(name, model, _scaled(ends))
+    trained_there = Pretrained.find(name, weights)
+    origin = trained_there.origin and trained_there.origin.name
+    prepare = imagenet.Preprocess(name, origin) if ends is None else _scaled(ends)
+    names = [found for _, found in imagenet.class_names()]
+    return Subject(name, build(weights=trained_there), prepare, names,
+                   interpolation=imagenet.INTERPOLATION)
 
 
 def _scaled(ends: Sequence[float] | None) -> Prepare:
@@ -172,7 +176,7 @@ def image_of(found: Subject, arguments: argparse.Namespace) -> tuple[np.ndarray,
         raise ArgumentError(found.name, f"takes inputs of shape {shape}",
                             "expected images (N, H, W, C) of a known size",
                             "Call the function of minidl.viz with an array.")
-    pixels = read_input(arguments.image, tuple(shape[1:]))[0]
+    pixels = read_input(arguments.image, tuple(shape[1:]), found.interpolation)[0]
     return pixels, found.prepare(pixels[None])[0]
 
 
