@@ -117,9 +117,13 @@ def subject(arguments: argparse.Namespace) -> Subject:
     if place.is_file() or place.with_name(f"{place.name}.safetensors").is_file():
         return Subject(place.stem, load_model(place), _scaled(getattr(arguments, "range", None)))
     if name in ENTRIES:
-        return _network(name, weights, getattr(arguments, "range", None))
-    recipe = recipes.get(name)
-    return Subject(name, recipe.model(), recipe.data.image)
+        found = _network(name, weights, getattr(arguments, "range", None))
+    else:
+        recipe = recipes.get(name)
+        found = Subject(name, recipe.model(), recipe.data.image)
+    if weights is None and arguments.kind != "graph":
+        print(f"The weights of {name} are random.")
+    return found
 
 
 def _run(folder: RunFolder, data: str | None) -> Subject:
@@ -135,14 +139,13 @@ def _run(folder: RunFolder, data: str | None) -> Subject:
 def _network(name: str, weights: str | None, ends: Sequence[float] | None) -> Subject:
     build: Callable[..., Any] = ENTRIES[name].build
     if weights is None:
-        print(f"The weights of {name} are random; --weights FILE gives it others.")
         return Subject(name, build(), _scaled(ends))
     if name not in ORIGINS:
         model = build()
         model.load_weights(weights)
         return Subject(name, model, _scaled(ends))
     trained_there = Pretrained.find(name, weights)
-    origin = trained_there.origin and trained_there.origin.name
+    origin = trained_there.origin.name if trained_there.origin else None
     prepare = imagenet.Preprocess(name, origin) if ends is None else _scaled(ends)
     names = [found for _, found in imagenet.class_names()]
     return Subject(name, build(weights=trained_there), prepare, names,

@@ -13,6 +13,7 @@ import numpy as np
 from .. import viz
 from ..data.blocks import read_rows
 from ..errors import ArgumentError, DataError
+from ..nn.plot import plot
 from ..recipes.run import loaders, settings_of
 from ..train import metrics, probabilities
 from .subject import Subject, image_of, subject
@@ -32,9 +33,9 @@ def show(arguments: Arguments) -> None:
     found = subject(arguments)
     path = Path(arguments.out)
     if arguments.kind == "graph":
-        found.model.plot(str(path))
+        plot(found.model.to_graph(), str(path), **_given(arguments, "columns", "dpi"))
     else:
-        viz.save(DRAW[arguments.kind](found, arguments), path)
+        viz.save(DRAW[arguments.kind](found, arguments), path, arguments.dpi)
     text = KINDS[arguments.kind].text
     print(f"{path}: {text}")
 

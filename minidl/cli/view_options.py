@@ -39,7 +39,7 @@ KINDS = {
                      ("data", "limit", "count")),
     "confusion": Kind("which classes are taken for which on the test data", ("data", "limit")),
     "curves": Kind("loss and metrics during training"),
-    "graph": Kind("the layers and how they are connected", ("weights",)),
+    "graph": Kind("the layers and how they are connected", ("columns", "weights")),
 }
 
 MODEL = "a folder that `minidl train` wrote, a saved model, a network of minidl.models with " \
@@ -73,6 +73,8 @@ def add_kinds(command: argparse.ArgumentParser, types: dict[str, Callable[[str],
             one.add_argument("--data", metavar="DIR", help="folder of the data, for --sample")
         one.add_argument("--out", metavar="FILE", default=f"{name}.png",
                          help=f"picture to write: PNG, SVG or PDF ({name}.png)")
+        one.add_argument("--dpi", type=types["positive"], metavar="N",
+                         help="dots per inch of a PNG")
         one.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
@@ -96,6 +98,7 @@ def _options(types: dict[str, Callable[[str], Any]]) -> dict[str, tuple[str, dic
         "filters": ("--filters", {"type": words, "metavar": "LIST",
                                   "help": "numbers, with commas between them"}),
         "count": number("--count", "show at most N of them"),
+        "columns": number("--columns", "fold a long graph into N columns"),
         "steps": number("--steps", "of the ascent (40)"),
         "seed": number("--seed", "of the noise", natural),
         "label": ("--class", {"metavar": "CLASS", "help": "name or number; the likeliest by "
