@@ -192,7 +192,7 @@ def filter_patterns(model: Any, layer: str, filters: int | Sequence[int] | None 
     rows, columns = square_grid(len(found.filters))
     inches = max(min(8.4 / columns, 3.0), 0.9)
     heading = f"What excites the filters of layer {layer}" if title is None else title
-    figure = new_figure(max(columns * inches, 3.6), rows * (inches * shape[0] / shape[1] + 0.2)
+    figure = new_figure(max(columns * inches, 4.6), rows * (inches * shape[0] / shape[1] + 0.2)
                         + 0.4, heading)
     silent = (found.before == 0) & (found.after == 0)
     for i, axes in enumerate(picture_axes(figure, rows, columns, len(found.filters))):
