@@ -17,7 +17,7 @@ from minidl.autograd import functional as F  # noqa: N812
 from minidl.autograd.tensor import Tensor
 from minidl.nn import Input, Model, Module, Sequential, deserialize, serialize
 from minidl.nn.load import load_model
-from minidl.nn.plot import boxes_of, layout
+from minidl.nn.plot import boxes_of, fold, layout, plot
 from minidl.nn.tree import leaves
 
 
@@ -464,6 +464,35 @@ def test_layout_has_no_overlaps():
             assert b.x - a.x >= room - 1e-9
         for box in row:
             assert all(parent.row == box.row - 1 for parent in box.parents)
+
+
+def test_a_long_graph_folds_where_all_goes_through_one_layer():
+    x = inputs = Input((8, 8, 3))
+    for _ in range(5):
+        y = L.Conv2D(3, 3, padding="same")(x)
+        x = L.Add()([L.Conv2D(3, 3, padding="same")(y), x])
+    rows = layout(boxes_of(Model(inputs, x)))
+    parts = fold(rows, 3)
+    assert [box for part in parts for row in part for box in row] == [b for r in rows for b in r]
+    assert [len(part) for part in parts] == [4, 6, 6]
+    for before in parts[:-1]:
+        assert len(before[-1]) == 1
+    assert fold(rows, 1) == [rows]
+
+
+def test_a_folded_plot_is_lower_and_wider(tmp_path):
+    from PIL import Image
+
+    model = Sequential([Input((4,)), *[L.Dense(4) for _ in range(11)]])
+    plot(model.to_graph(), str(tmp_path / "long.png"))
+    plot(model.to_graph(), str(tmp_path / "folded.png"), columns=3, dpi=50)
+    sizes = []
+    for name in ("long", "folded"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            sizes.append(picture.size)
+    long, folded = sizes
+    assert folded[0] == pytest.approx(long[0], abs=3)  # three times as wide, a third of the dots
+    assert folded[1] == pytest.approx(long[1] / 9, abs=3)
 
 
 def test_mermaid():

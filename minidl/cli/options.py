@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import __version__
+from .view_options import add_kinds
 
 COMMANDS = {
     "demo": ("demo:demo", "learn handwritten digits in a minute, with pictures"),
@@ -16,6 +17,7 @@ COMMANDS = {
     "summary": ("show:summary", "the layers of a network, or of an experiment's"),
     "export": ("formats:export", "write a network as an ONNX file for other programs"),
     "import": ("formats:import_", "make a model of a network in an ONNX file"),
+    "show": ("view:show", "draw a picture of what a network has learned, sees or is"),
     "doctor": ("doctor:doctor", "what works on this machine and what to install"),
 }
 """Per command "module:function" of this package, imported when called, and one line of help."""
@@ -123,6 +125,10 @@ def _import(command: argparse.ArgumentParser) -> None:
                          help="model file to write, MODEL.safetensors")
 
 
+def _show(command: argparse.ArgumentParser) -> None:
+    add_kinds(command, {"natural": natural, "positive": positive, "words": words})
+
+
 def _folder(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="DIR", help="folder that a training wrote")
 
@@ -144,7 +150,7 @@ def _classes(command: argparse.ArgumentParser) -> None:
 
 
 _OPTIONS = {"demo": _demo, "build": _build, "train": _train, "evaluate": _evaluate,
-            "predict": _predict, "summary": _summary, "export": _export,
+            "predict": _predict, "summary": _summary, "show": _show, "export": _export,
             "import": _import}
 
 
@@ -184,6 +190,18 @@ def class_list(text: str) -> int | list[int | str]:
                                          "between them, or a number")
     listed = [int(part) if part.isdecimal() else part for part in parts]
     return listed[0] if len(listed) == 1 and isinstance(listed[0], int) else listed
+
+
+def words(text: str) -> list[str]:
+    """Return words that have commas between them.
+
+    >>> words("conv1, conv2")
+    ['conv1', 'conv2']
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected words with commas between them")
+    return parts
 
 
 def positive_number(text: str) -> float:

@@ -24,6 +24,8 @@ class Box:
         parents: the boxes whose outputs go in.
         row: distance from the inputs, along the longest way.
         x: horizontal place of the middle, in boxes.
+        at: place of the middle in inches, from the left and from above.
+        first: whether it is in the topmost row of its column.
     """
 
     def __init__(self, lines: list[str], parents: list[Box]) -> None:
@@ -31,6 +33,8 @@ class Box:
         self.children: list[Box] = []
         self.row: int = max((p.row + 1 for p in parents), default=0)
         self.x = 0.0
+        self.at = 0.0, 0.0
+        self.first = False
 
 
 def boxes_of(model: Model) -> list[Box]:
@@ -137,8 +141,12 @@ def _offsets(row: list[Box]) -> list[float]:
 # ---- drawing -------------------------------------------------------------------------------
 
 
-def plot(model: Model, path: str) -> None:
+def plot(model: Model, path: str, columns: int = 1, dpi: float = 150.0) -> None:
     """Draw a model's graph into a file, SVG or PNG by its ending.
+
+    Args:
+        columns: a long graph is folded into at most so many, after layers that all go through.
+        dpi: dots per inch of a PNG, fewer where it would be too large.
 
     Raises:
         CheckpointError: the file cannot be written, or pictures with that ending cannot.
@@ -146,29 +154,55 @@ def plot(model: Model, path: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     rows = layout(boxes_of(model))
+    parts = fold(rows, columns)
     across, down = BOX[0] + GAP[0], BOX[1] + GAP[1]
-    width = (max(box.x for row in rows for box in row) + 1) * across
-    height = len(rows) * down
+    wide = (max(box.x for row in rows for box in row) + 1) * across
+    width, height = wide * len(parts), max(map(len, parts)) * down
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
+    for number, part in enumerate(parts):
+        _place(part, number * wide, across, down)
     for row in rows:
         for box in row:
-            _draw(axes, box, across, down)
+            _draw(axes, box)
     target = Path(path)
     with replacing(target) as aside:
         figure.savefig(aside, format=target.suffix[1:] or "png",
-                       dpi=min(150.0, MOST_PIXELS / max(width, height)))
+                       dpi=min(dpi, MOST_PIXELS / max(width, height)))
 
 
-def _draw(axes: Any, box: Box, across: float, down: float) -> None:
+def fold(rows: list[list[Box]], columns: int) -> list[list[list[Box]]]:
+    """Cut rows into at most so many parts of about one length, each after a row of one box.
+
+    >>> [len(part) for part in fold([[Box(["a"], [])] for _ in range(7)], 2)]
+    [4, 3]
+    """
+    cuts = [i for i in range(1, len(rows)) if len(rows[i - 1]) == 1]
+    wanted = [round(len(rows) * n / columns + 0.01) for n in range(1, columns)]
+    nearest = {min(cuts, key=lambda cut, n=n: abs(cut - n)) for n in wanted} if cuts else set()
+    ends = [0, *sorted(nearest), len(rows)]
+    return [rows[first:last] for first, last in pairwise(ends)]
+
+
+def _place(part: list[list[Box]], left: float, across: float, down: float) -> None:
+    """Give the boxes of a column their places in inches; arrows from elsewhere start above it."""
+    for at, row in enumerate(part):
+        for box in row:
+            box.at = left + (box.x + 0.5) * across, (at + 0.5) * down
+            box.first = not at
+
+
+def _draw(axes: Any, box: Box) -> None:
     from matplotlib.patches import FancyBboxPatch
-    x, y = (box.x + 0.5) * across, (box.row + 0.5) * down
-    half = BOX[1] / 2
+    (x, y), half = box.at, BOX[1] / 2
     for parent in box.parents:
-        above = ((parent.x + 0.5) * across, (parent.row + 0.5) * down + half)
+        above = (x, y - half - GAP[1] / 2) if box.first else (parent.at[0], parent.at[1] + half)
+        if box.first:  # of a further column: half an arrow here, half at the foot of the last
+            end = parent.at[0], parent.at[1] + half
+            axes.plot([end[0]] * 2, [end[1], end[1] + GAP[1] / 2], color="0.35", linewidth=1)
         style = "-|>" if box.lines else "-"
         axes.annotate("", (x, y - half), above, arrowprops={
             "arrowstyle": style, "color": "0.35", "linewidth": 1, "shrinkA": 0, "shrinkB": 0})

@@ -80,10 +80,13 @@ def to_numpy(array: Any) -> np.ndarray:
     return np.asarray(array)
 
 
-def save(figure: Figure, path: Pathish) -> Path:
+def save(figure: Figure, path: Pathish, dpi: float | None = None) -> Path:
     """Write a figure, as PNG, SVG or PDF by the ending of the name, and return the path.
 
     A file of this name is replaced once the new one is complete.
+
+    Args:
+        dpi: dots per inch of a PNG; those of the figure (130) by default.
 
     Raises:
         CheckpointError: the file cannot be written.
@@ -92,5 +95,5 @@ def save(figure: Figure, path: Pathish) -> Path:
     """
     target = Path(path)
     with replacing(target) as aside:
-        figure.savefig(aside, format=target.suffix[1:] or "png")
+        figure.savefig(aside, format=target.suffix[1:] or "png", dpi=dpi or "figure")
     return target
