@@ -11,18 +11,18 @@ _CHANNELS = "p, q: row and column; c: channel"
 
 VIEWS: dict[str, tuple[str, str]] = {
     "input": ("", ""),
-    "conv": (r"z_{p,q,k} = \sum_{i,j,c} x_{p s + i d - t, \, q s + j d - l, \, c} "
+    "conv": (r"z_{p,q,k} = \sum_{i,j,c} x_{s p + d i - t, s q + d j - l, c} \, "
              r"w_{i,j,c,k} + b_k", _CONVOLUTION),
-    "conv_transpose": (r"z_{p s + i d - t, \, q s + j d - l, \, k} = \sum_{p,q,i,j,c} x_{p,q,c} "
+    "conv_transpose": (r"z_{s p + d i - t, s q + d j - l, k} = \sum_{p,q,i,j,c} x_{p,q,c} \, "
                        r"w_{i,j,k,c} + b_k",
                        _CONVOLUTION.replace("of the output; k: its channel",
                                             "of the input; k: channel of the output")
                        .replace("put before the input", "cut off the output")),
-    "dense": (r"z_k = \sum_{i} x_i w_{i,k} + b_k",
+    "dense": (r"z_k = \sum_{i} x_i \, w_{i,k} + b_k",
               "i: feature of the input; k: unit; w: the weights, b: the bias"),
-    "max_pool": (r"y_{p,q,c} = \max_{i,j} x_{p s + i - t, \, q s + j - l, \, c}",
+    "max_pool": (r"y_{p,q,c} = \max_{i,j} x_{s p + i - t, s q + j - l, c}",
                  "i, j: row and column in the window; s: step; " + _CHANNELS),
-    "average_pool": (r"y_{p,q,c} = \frac{1}{n} \sum_{i,j} x_{p s + i - t, \, q s + j - l, \, c}",
+    "average_pool": (r"y_{p,q,c} = \frac{1}{n} \sum_{i,j} x_{s p + i - t, s q + j - l, c}",
                      "i, j: row and column in the window; n: how many of its elements lie in the "
                      "input; s: step; " + _CHANNELS),
     "global_max": (r"y_c = \max_{p,q} x_{p,q,c}", _CHANNELS),
@@ -58,7 +58,7 @@ VIEWS: dict[str, tuple[str, str]] = {
                 "row by row, in a row place by place, at a place channel by channel"),
     "reshape": (r"y_n = x_n", "n: number of the element, counted through; only the shape changes"),
     "permute": (r"y_{\name{axes in another order}} = x_{p,q,c}", "nothing is computed"),
-    "pad": (r"y_{p,q,c} = x_{p - t, \, q - l, \, c}",
+    "pad": (r"y_{p,q,c} = x_{p - t, q - l, c}",
             "outside the input: 0; t, l: rows and columns of zeros put before it"),
     "same": (r"y = x", "in use nothing is changed"),
     "embedding": (r"y_{n,c} = E_{x_n, c}", "E: the table; its row of number x is the output"),

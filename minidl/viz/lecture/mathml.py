@@ -10,7 +10,7 @@ from ...errors import ArgumentError
 _TOKENS = re.compile(r"\\[a-zA-Z]+|\\.|[A-Za-z]|\d+(?:\.\d+)?|[{}_^]|[^\s]")
 _SIGNS = {"\\sum": "∑", "\\max": "max", "\\min": "min", "\\cdot": "·", "\\le": "≤", "\\ge": "≥",
           "\\in": "∈", "\\to": "→", "\\floor": "⌊", "\\ceil": "⌋", "\\partial": "∂", "-": "−",
-          "\\infty": "∞", "\\odot": "⊙", "\\ne": "≠", "\\,": "\u2009"}
+          "\\infty": "∞", "\\odot": "⊙", "\\ne": "≠"}
 _LETTERS = {"\\alpha": "α", "\\beta": "β", "\\gamma": "γ", "\\mu": "μ", "\\sigma": "σ",
             "\\epsilon": "ε", "\\delta": "δ", "\\Phi": "Φ"}
 _BELOW = ("\\sum", "\\max", "\\min")  # their subscripts lie below
@@ -82,13 +82,16 @@ class _Reader:
             return f"<mfrac>{self._group()}{self._group()}</mfrac>"
         if token == "\\sqrt":
             return f"<msqrt>{self._group()}</msqrt>"
+        if token == "\\,":
+            return '<mspace width="0.2em"></mspace>'
         if token == "\\name":
             return f"<mi>{self._word()}</mi>"
         if token in _LETTERS or token.isalpha():
             return f"<mi>{_LETTERS.get(token, token)}</mi>"
         if token[:1].isdigit():
             return f"<mn>{token}</mn>"
-        return f"<mo>{escape(_SIGNS.get(token, token))}</mo>"
+        flat = ' stretchy="false"' if token in "()|" else ""
+        return f"<mo{flat}>{escape(_SIGNS.get(token, token))}</mo>"
 
     def _word(self) -> str:
         self._expect("{")
