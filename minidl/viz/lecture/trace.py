@@ -99,6 +99,7 @@ def trace(model: Any, sample: Any, label: int | None = None) -> Trace:
         watch.listen()
         if loss.tensor.node is not None:
             loss.tensor.backward()
+        watch.values[0].gradient = None if x.grad is None else np.array(x.grad.array[0])
         for step in watch.steps:
             step.gradients = _gradients(step.layer)
     return Trace(watch.steps, watch.values, loss)
@@ -158,7 +159,7 @@ class _Watch:
     def listen(self) -> None:
         """Let the gradient of every value be kept in backward."""
         for tensor, value in zip(self.tensors, self.values, strict=True):
-            if tensor.requires_grad:
+            if tensor.node is not None:
                 tensor.register_hook(_keeper(value))
 
     def _number(self, tensor: Tensor) -> int:

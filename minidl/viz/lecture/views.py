@@ -93,8 +93,16 @@ def _softmax_view(step: Step) -> str:
 def _arithmetic_view(step: Step) -> str:
     known = {"add": "add", "multiply": "multiply", "subtract": "subtract", "divide": "divide",
              "power": "power"}
-    return "generic" if step.layer.constant is not None else known.get(step.layer.operation,
-                                                                      "generic")
+    if step.layer.constant is None:
+        return known.get(step.layer.operation, "generic")
+    linear = step.layer.operation in _LINEAR and np.ndim(step.layer.constant) < 2
+    return "rescale" if linear else "generic"
+
+
+_LINEAR: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+    "add": lambda c: (1, c), "subtract": lambda c: (1, -c), "multiply": lambda c: (c, 0),
+    "divide": lambda c: (1 / c, 0), "reverse_subtract": lambda c: (-1, c)}
+"""Scale and offset of an operation with a constant."""
 
 
 _NAMES: dict[str, str | Callable[[Step], str]] = {
@@ -184,8 +192,10 @@ def _softmax(step: Step, scene: Scene) -> View:
 
 def _rescale(step: Step, scene: Scene) -> View:
     channels, kept = scene.trace.values[step.output].map_shape[2], scene.kept[step.output]
-    both = (np.broadcast_to(np.float64(v), (channels,)) for v in (step.layer.scale,
-                                                                  step.layer.offset))
+    layer = step.layer
+    pair = (_LINEAR[layer.operation](np.float64(layer.constant)) if hasattr(layer, "operation")
+            else (layer.scale, layer.offset))
+    both = (np.broadcast_to(np.float64(v), (channels,)) for v in pair)
     scale, offset = (_some(v, kept) for v in both)
     return {"scale": scale, "offset": offset, "words": []}
 

@@ -12,8 +12,17 @@ function backward(step, at) {
   children.push(h("p", {}, `∂L/∂y, ${shapeText(out.shape)}, norm ${fmt(out.raw.gradient_norm)}`),
     out.isVector && out.C <= 16 ? bars(out, { gradient: true, at, onpick: pick, named: isOutput(step) })
       : mosaic(out, { gradient: true, at, onpick: pick, label: `gradient of the output of ${step.name}` }),
-    spread(step, at), weightGradients(step));
+    logitGradients(step, at, pick), spread(step, at), weightGradients(step));
   return section("back", "The way back", ...children);
+}
+
+/** Before softmax: the gradient of all z, for the cross-entropy the probabilities less the label. */
+function logitGradients(step, at, pick) {
+  const name = activationAfter(step)?.name;
+  if (!BY_CHANNELS.includes(name) || !step.out.isVector) return null;
+  const gradients = step.out.channels.map((c) => compute(step, 0, 0, c).atZ);
+  const why = isOutput(step) && DATA.label !== null ? ": the probabilities, less 1 for the label" : "";
+  return h("div", {}, h("p", {}, `∂L/∂z, before ${name}${why}`), bars(step.out, { data: gradients, at, onpick: pick, named: isOutput(step) }));
 }
 
 const isOutput = (step) => step.number === STEPS.length - 1;
@@ -40,7 +49,7 @@ function spreadGrid(step, at, made) {
     const term = terms.find((t) => t.i === i && t.j === j);
     return term ? { v: term.d * made.atZ, go: () => follow(step, 0, term.y, term.x, term.c) } : null;
   };
-  const tables = [numberGrid(`∂L/∂z · ${step.kernel ? "w" : "share"}: what this place adds to the gradient of its window, input channel ${channel}`,
+  const tables = [numberGrid(`∂L/∂z · ${step.kernel ? "w" : "∂z/∂x"}: what this place adds to the gradient of its window, input channel ${channel}`,
     made.window, cellAt, largest)];
   const slopes = step.kernel_gradient && kernelGradient(step, made, channel);
   if (slopes) tables.push(slopes);

@@ -7,6 +7,8 @@ const BLUES = { light: [[247, 247, 247], [146, 197, 222], [33, 102, 172], [5, 48
 const REDS = { light: [[247, 247, 247], [244, 165, 130], [190, 40, 50], [103, 0, 31]],
                dark: [[24, 26, 30], [130, 40, 35], [225, 100, 70], [255, 205, 165]] };
 
+const EDGES = { light: [190, 196, 205], dark: [75, 82, 94] };
+
 let theme = "light";
 
 function along(anchors, t) {
@@ -26,7 +28,7 @@ function scaleFor(low, high, signed = low < 0) {
   const [start, end] = signed ? [-most, most] : [0, most];
   const colour = signed ? (v) => diverging(v / most) : (v) => along(VIRIDIS, v / most);
   const stops = Array.from({ length: 13 }, (_, i) => css(colour(start + i / 12 * (end - start))));
-  return { colour, start, end, gradient: `linear-gradient(to right, ${stops.join(", ")})` };
+  return { colour, start, end, signed, gradient: `linear-gradient(to right, ${stops.join(", ")})` };
 }
 
 function greys(low, high) {

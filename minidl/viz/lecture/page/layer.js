@@ -17,7 +17,7 @@ function facts(step) {
   const count = step.weights.reduce((n, w) => n + w.count, 0);
   const items = [["input", step.ins.map((v) => shapeText(v.shape)).join(",  ") || "–"],
     ["output", shapeText(step.out.shape)], ["parameters", count ? `${whole(count)}${countText(step)}` : "0"],
-    ["multiply-adds", step.multiply_adds ? `${whole(step.multiply_adds)}` : "0"]];
+    ["multiply-adds", step.multiply_adds ? `${whole(step.multiply_adds)}${workText(step)}` : "0"]];
   const list = h("dl", {}, items.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))));
   return h("div", { class: "facts" },
     h("div", {}, list, step.words.length ? h("p", {}, `${step.words.join("; ")}.`) : null, sizeText(step)),
@@ -28,6 +28,13 @@ function facts(step) {
 function countText(step) {
   const parts = step.weights.map((w) => w.shape.join(" · ") || "1");
   return parts.length ? ` = ${parts.join(" + ")}` : "";
+}
+
+/** How the multiply-adds come about: every weight once at every place. */
+function workText(step) {
+  const { H, W } = step.view === "conv_transpose" ? step.ins[0] : step.out;
+  const weights = step.multiply_adds / (H * W);
+  return H * W > 1 && Number.isInteger(weights) ? ` = ${H} · ${W} places × ${whole(weights)} weights` : "";
 }
 
 /** How the output's rows follow from the input's, where a window moves. */

@@ -74,6 +74,7 @@ function show(focus = null, all = false) {
     document.getElementById("strip").replaceChildren(stripView());
   }
   const top = document.scrollingElement.scrollTop;
+  document.getElementById("main").className = s.out.isVector ? "vector" : "";
   document.getElementById("main").replaceChildren(...layerView(s, state.at));
   document.scrollingElement.scrollTop = top;
   shownStep = state.step;

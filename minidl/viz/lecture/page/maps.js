@@ -23,7 +23,7 @@ function layoutOf(value, room) {
 }
 
 /** Draw channels of numbers, value.channels.length of them per place, on a canvas. */
-function paint(canvas, value, data, places, { across, down, gap }, scaleOf) {
+function paint(canvas, value, data, places, { across, down, gap, edge }, scaleOf) {
   const [tall, wide] = [value.H + gap, value.W + gap];
   canvas.width = across * wide - gap;
   canvas.height = down * tall - gap;
@@ -39,7 +39,22 @@ function paint(canvas, value, data, places, { across, down, gap }, scaleOf) {
       }
     }
   });
+  if (edge) edges(image, value, places.length, across, edge);
   context.putImageData(image, 0, 0);
+}
+
+/** Draw the gaps right of and below each tile, where the ground would hide where it ends. */
+function edges(image, value, count, across, colour) {
+  for (let k = 0; k < count; k++) {
+    const top = Math.floor(k / across) * (value.H + 1), left = k % across * (value.W + 1);
+    for (let i = 0; i <= Math.max(value.H, value.W); i++) {
+      for (const [y, x] of [[Math.min(i, value.H), value.W], [value.H, Math.min(i, value.W)]]) {
+        if (top + y < image.height && left + x < image.width) {
+          image.data.set([...colour, 255], ((top + y) * image.width + left + x) * 4);
+        }
+      }
+    }
+  }
 }
 
 /** Colour scale of a value or its gradient: of all channels, or of each alone. */
@@ -48,15 +63,18 @@ function scaler(value, gradient) {
   const isImage = value === STEPS[0].out && !gradient;
   const make = (a, b) => (isImage ? greys(a, b) : scaleFor(a, b, gradient || low < 0));
   const common = make(low, high);
-  if (!state.each || value.isVector) return { common, of: () => common };
+  const { signed } = common;
+  if (!state.each || value.isVector) return { common, signed, of: () => common };
   const n = value.channels.length;
   const alone = value.channels.map((_, place) => make(...range(data, place, n)));
-  return { common, of: (place) => alone[place], each: true };
+  return { common, signed, of: (place) => alone[place], each: true };
 }
 
 /** All channels of a value, clickable; `at` is the place that is marked. */
 function mosaic(value, { gradient = false, at = null, onpick = null, label = "", room = roomFor() }) {
-  const layout = layoutOf(value, room), scale = scaler(value, gradient);
+  const layout = layoutOf(value, room);
+  if (scaler(value, gradient).signed && layout.gap) layout.edge = EDGES[theme];
+  const scale = scaler(value, gradient);
   const places = value.channels.map((_, place) => place);
   const canvas = h("canvas", { "aria-hidden": true });
   paint(canvas, value, gradient ? value.gradient : value.data, places, layout, scale.of);
@@ -138,8 +156,7 @@ function enlarged(value, c, { gradient = false, at = null, window = null, onpick
 }
 
 /** Elements of a vector as bars with numbers, the largest first or in their order. */
-function bars(value, { gradient = false, at, onpick, most = 16, named = false }) {
-  const data = gradient ? value.gradient : value.data;
+function bars(value, { gradient = false, data = gradient ? value.gradient : value.data, at, onpick, most = 16, named = false }) {
   let order = Array.from(data.keys());
   const all = order.length <= most;
   if (!all) order = order.sort((a, b) => Math.abs(data[b]) - Math.abs(data[a])).slice(0, most);

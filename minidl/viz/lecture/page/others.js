@@ -52,9 +52,9 @@ function shares(step, y, x, c, logarithm) {
   const terms = from.channels.map((k) => {
     const v = from.at(y, x, k), share = Math.exp(v - log);
     const d = (k === c ? 1 : 0) - share;
-    return { input: 0, y, x, c: k, v, share, d: logarithm ? d : own * d };
+    return { input: 0, y, x, c: k, v, d: logarithm ? d : own * d };
   });
-  return { terms, z: logarithm ? from.at(y, x, c) - log : own, list: true, log };
+  return { terms, z: logarithm ? from.at(y, x, c) - log : own, log };
 }
 
 // ---- several inputs ------------------------------------------------------------------------

@@ -80,6 +80,13 @@ function largest(found) {
   return { ...found, z: best.v, winner: best };
 }
 
+/** Equal maxima of a whole map share the gradient; in a window the first one gets it. */
+function shared(found) {
+  const equal = found.terms.filter((term) => term.v === found.z);
+  equal.forEach((term) => { term.d = 1 / equal.length; });
+  return found;
+}
+
 function mean(found) {
   const n = found.terms.length;
   found.terms.forEach((term) => { term.d = term.w = 1 / n; });
@@ -91,6 +98,6 @@ const WINDOWS = {
   conv_transpose: convolved,
   max_pool: (...at) => largest(pooled(...at)),
   average_pool: (...at) => mean(pooled(...at)),
-  global_max: (...at) => largest(everywhere(...at)),
+  global_max: (...at) => shared(largest(everywhere(...at))),
   global_average: (...at) => mean(everywhere(...at)),
 };

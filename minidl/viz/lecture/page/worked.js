@@ -9,6 +9,7 @@ function worked(step, at) {
                  made.list ? listPart(step, made) : null,
                  made.moved || made.padding ? movedPart(step, made) : null,
                  made.parts ? namedPart(made.parts) : null,
+                 softmaxPart(step, at, made),
                  h("div", { class: "row" }, step.out.isVector ? null : outputFigure(step, at),
                    COMPUTE[step.view] ? sumPart(step, at, made) : null)];
   if (step.view === "input") parts.push(h("p", {}, "This is the input: nothing is computed."));
@@ -96,10 +97,12 @@ function numberTables(step, made, channel, terms) {
 
 const sign = (text) => h("span", { class: "sign" }, text);
 
+/** Numbers of a window as a table of colours; `cellAt` gives what stands at (i, j), or nothing. */
 function numberGrid(caption, [rows, columns], cellAt, largest) {
   const lines = Array.from({ length: rows }, (_, i) => h("tr", {},
     Array.from({ length: columns }, (_, j) => numberCell(cellAt(i, j), largest))));
-  return table(caption, lines, { class: rows * columns > 49 ? "grid small" : "grid" });
+  const numbers = h("table", { class: rows * columns > 49 ? "grid small" : "grid", "aria-label": caption }, h("tbody", {}, lines));
+  return h("div", { class: "scroll gridbox" }, h("p", { class: "quiet", "aria-hidden": true }, caption), numbers);
 }
 
 function numberCell(cell, largest) {
@@ -128,12 +131,11 @@ function winnerText(step, from, made) {
 
 /** Terms, the largest first: what is multiplied, or what is combined. */
 function listPart(step, made) {
-  const key = (t) => ("share" in t ? t.share : t.w === undefined ? t.v : t.v * t.w);
+  const key = (t) => (t.w === undefined ? t.v : t.v * t.w);
   const sorted = [...made.terms].sort((a, b) => Math.abs(key(b)) - Math.abs(key(a)));
   const largest = Math.abs(key(sorted[0] ?? { v: 0 })) || 1;
-  const heads = step.view === "softmax" || step.view === "log_softmax"
-    ? ["x", "exp(x) / sum"] : made.terms[0]?.w === undefined ? ["value"] : ["x", "w", "x · w"];
-  const cells = (t) => ("share" in t ? [t.v, t.share] : t.w === undefined ? [t.v] : [t.v, t.w, t.v * t.w]);
+  const heads = made.terms[0]?.w === undefined ? ["value"] : ["x", "w", "x · w"];
+  const cells = (t) => (t.w === undefined ? [t.v] : [t.v, t.w, t.v * t.w]);
   const rows = sorted.slice(0, MOST_TERMS).map((t) => h("tr", { class: t.won ? "won" : null },
     h("th", { scope: "row" }, termButton(step, t)),
     cells(t).map((v) => h("td", {}, fmt(v, 5))),
@@ -146,6 +148,27 @@ function listPart(step, made) {
   }
   const head = h("tr", {}, h("th", { scope: "col" }, "from"), heads.map((t) => h("th", { scope: "col" }, t)), h("td", {}));
   return h("div", { class: "scroll" }, table("The terms, the largest first", [head, ...rows], { class: "terms" }));
+}
+
+/** The exponentials and their sum, of softmax as a layer or at the end of one. */
+function softmaxPart(step, at, made) {
+  const asLayer = BY_CHANNELS.includes(step.view);
+  if (!asLayer && !BY_CHANNELS.includes(made.activation?.name)) return null;
+  if (!asLayer && !step.out.isWhole) return null;
+  const channels = asLayer ? made.terms.map((t) => t.c) : step.out.channels;
+  const zs = asLayer ? made.terms.map((t) => t.v) : sums(step, made.activation, at.y, at.x).zs;
+  const log = asLayer ? made.log : sums(step, made.activation, at.y, at.x).log, most = Math.max(...zs);
+  const order = [...zs.keys()].sort((a, b) => zs[b] - zs[a]), name = asLayer ? "x" : "z";
+  const top = order.slice(0, MOST_TERMS);
+  const place = channels.indexOf(at.c);
+  if (place >= 0 && !top.includes(place)) top.push(place);
+  const row = (k) => h("tr", { class: channels[k] === at.c ? "chosen" : null },
+    h("th", { scope: "row" }, isOutput(step) ? className(channels[k]) : String(channels[k])),
+    [zs[k], Math.exp(zs[k] - most), Math.exp(zs[k] - log)].map((v) => h("td", {}, fmt(v, 5))));
+  const whole = h("tr", { class: "result" }, h("th", { scope: "row" }, `sum of ${step.out.C}`), h("td", {}), h("td", {}, fmt(Math.exp(log - most), 5)), h("td", {}, "1"));
+  const heads = ["", name, `e^(${name} − max)`, "share of the sum"].map((t) => h("th", { scope: "col" }, t));
+  return h("div", { class: "scroll" }, table(`The exponentials; the largest ${name}, ${fmt(most, 5)}, is subtracted so that none is too large`,
+    [h("tr", {}, heads), ...top.map(row), whole], { class: "terms" }));
 }
 
 function termButton(step, t) {
