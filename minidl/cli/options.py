@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import __version__
+from .view_options import add_kinds
 
 COMMANDS = {
     "demo": ("demo:demo", "learn handwritten digits in a minute, with pictures"),
@@ -14,6 +15,7 @@ COMMANDS = {
     "evaluate": ("use:evaluate", "measure a trained model on its test data"),
     "predict": ("use:predict", "say what is on images"),
     "summary": ("show:summary", "the layers of a network, or of an experiment's"),
+    "show": ("view:show", "draw a picture of what a network has learned, sees or is"),
     "doctor": ("doctor:doctor", "what works on this machine and what to install"),
 }
 """Per command "module:function" of this package, imported when called, and one line of help."""
@@ -103,6 +105,10 @@ def _summary(command: argparse.ArgumentParser) -> None:
                          help="an experiment of `minidl list`, or a network of minidl.models")
 
 
+def _show(command: argparse.ArgumentParser) -> None:
+    add_kinds(command, {"natural": natural, "positive": positive, "words": words})
+
+
 def _folder(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="DIR", help="folder that a training wrote")
 
@@ -124,7 +130,7 @@ def _classes(command: argparse.ArgumentParser) -> None:
 
 
 _OPTIONS = {"demo": _demo, "build": _build, "train": _train, "evaluate": _evaluate,
-            "predict": _predict, "summary": _summary}
+            "predict": _predict, "summary": _summary, "show": _show}
 
 
 # ---- types ---------------------------------------------------------------------------------
@@ -163,6 +169,18 @@ def class_list(text: str) -> int | list[int | str]:
                                          "between them, or a number")
     listed = [int(part) if part.isdecimal() else part for part in parts]
     return listed[0] if len(listed) == 1 and isinstance(listed[0], int) else listed
+
+
+def words(text: str) -> list[str]:
+    """Return words that have commas between them.
+
+    >>> words("conv1, conv2")
+    ['conv1', 'conv2']
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected words with commas between them")
+    return parts
 
 
 def positive_number(text: str) -> float:

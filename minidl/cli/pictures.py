@@ -1,4 +1,4 @@
-"""Reading a user's picture of a digit as those of MNIST are."""
+"""Reading a user's picture as a network takes it; of a digit, as those of MNIST are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,21 @@ from ..data import read_image
 MOST_PIXELS = 1024  # per side; larger images are reduced first
 BOX = 20 / 28  # MNIST: a digit fills a box of 20 x 20 pixels in an image of 28 x 28
 INK = 0.25  # share of the strongest stroke from which on a pixel belongs to the drawing
+
+
+def read_input(path: str | os.PathLike[str], shape: tuple[int, int, int]
+               ) -> tuple[np.ndarray, bool]:
+    """Return an image as pixels 0 to 255 of a shape (H, W, C), and whether it was inverted.
+
+    With one channel it is read as a drawing of a digit, with three as a photo: scaled evenly, and
+    what is too long cut off.
+
+    Raises:
+        DataError: the file is missing, is no image, or cannot be read.
+    """
+    if shape[2] == 1:
+        return read_digit(path, shape)
+    return read_image(path, shape[:2], fit="crop"), False
 
 
 def read_digit(path: str | os.PathLike[str], shape: tuple[int, int, int]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import recipes, viz
-from ..data import read_image
 from ..errors import ArgumentError
 from ..files import replacing
 from ..nn.load import load_model
@@ -17,6 +16,7 @@ from ..recipes.folder import ADDED, RunFolder
 from ..recipes.run import loaders, measured, settings_of, wanted
 from ..train import metrics, probabilities
 from ..train.ensemble import Ensemble
+from .pictures import read_input
 
 if TYPE_CHECKING:
     from ..data import DataLoader
@@ -83,20 +83,12 @@ def _image_shape(recipe: Recipe) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def _read(path: str, shape: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
-    """Return an image of a shape, and whether it was inverted, as only drawings of digits are."""
-    if shape[2] == 1:
-        from .pictures import read_digit
-        return read_digit(path, shape)
-    return read_image(path, shape[:2], fit="crop"), False
-
-
 def predict(arguments: argparse.Namespace) -> None:
     """Print the class and its probability for every image."""
     folder = RunFolder(arguments.folder)
     recipe, model = trained(folder)
     shape = _image_shape(recipe)
-    read = [_read(path, shape) for path in arguments.images]
+    read = [read_input(path, shape) for path in arguments.images]
     pixels = np.stack([image for image, _ in read])
     prepared = recipe.data.prepared(False, folder.mean())
     rows = asked(model, prepared((pixels,))[0])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import config
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError
 from .figure import displayable, new_figure
+from .look import leaf_modules, named, one_image, outputs_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,52 +35,18 @@ def activations(model: Any, image: Any, layers: Sequence[str] | int | None = Non
         ArgumentError: the model has no layer of such a name.
         ShapeError: it is not one image.
     """
-    outputs: dict[str, np.ndarray] = {}
-    hooks = [_observe(module, name, outputs) for name, module in _chosen(model, layers).items()]
-    try:
-        with _in_use(model), config.no_grad():
-            model(one_image(image)[None])
-    finally:
-        for remove in hooks:
-            remove()
-    return outputs
-
-
-@contextmanager
-def _in_use(model: Any) -> Iterator[None]:
-    """Let a model and all inside be out of training for the block."""
-    before = [(module, module.training) for module in model.named_modules().values()]
-    model.train(False)
-    try:
-        yield
-    finally:
-        for module, was in before:
-            module.training = was
-
-
-def _observe(module: Any, name: str, outputs: dict[str, np.ndarray]) -> Callable[[], None]:
-    """Let a module leave its output in a dict; return what ends that."""
-    def keep(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        outputs[name] = np.array(output.array[0])
-
-    return module.register_forward_hook(keep)
+    return outputs_of(model, one_image(image), _chosen(model, layers))
 
 
 def _chosen(model: Any, layers: Sequence[str] | int | None) -> dict[str, Any]:
     """Return modules by name: the named ones, or those that hold no others."""
-    known = {path: module for path, module in model.named_modules().items() if path}
     if layers is None or isinstance(layers, int):
-        leaves = {path: m for path, m in known.items() if not m.named_children()}
-        return dict(list(leaves.items())[:layers])
-    missing = [name for name in layers if name not in known]
-    if missing:
-        raise ArgumentError("feature_maps", f"got layers {', '.join(missing)}",
-                            f"the model has {', '.join(known)}", "Change layers.")
-    return {name: known[name] for name in layers}
+        return dict(list(leaf_modules(model).items())[:layers])
+    return named("feature_maps", model, layers)
 
 
 def feature_maps(model: Any, image: Any, layers: Sequence[str] | int | None = None,
-                 limit: int = 40, title: str = "") -> Figure:
+                 limit: int = 40, title: str = "", shown: Any = None) -> Figure:
     """Show the outputs of layers for one image, one picture per channel, layer below layer.
 
     Args:
@@ -91,6 +56,7 @@ def feature_maps(model: Any, image: Any, layers: Sequence[str] | int | None = No
             but for those that change nothing in use, such as dropout.
         limit: show the first `limit` channels of each layer.
         title: of the whole.
+        shown: the image as people see it, where preprocessing has changed it.
 
     Raises:
         ArgumentError: the model has no layer of such a name, or none gives images.
@@ -102,7 +68,7 @@ def feature_maps(model: Any, image: Any, layers: Sequence[str] | int | None = No
     if not outputs:
         raise ArgumentError("feature_maps", "no layer gives images (H, W, C)", "", "Name layers.")
     panels = {name: mosaic(y, limit) for name, y in outputs.items()}
-    return _draw(one_image(image), outputs, panels, title)
+    return _draw(one_image(image if shown is None else shown), outputs, panels, title)
 
 
 def _changing(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -112,20 +78,6 @@ def _changing(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not kept or not np.array_equal(y, list(kept.values())[-1]):
             kept[name] = y
     return kept
-
-
-def one_image(image: Any) -> np.ndarray:
-    """Return an image (H, W, C) without the batch axis.
-
-    Raises:
-        ShapeError: it is not one image.
-    """
-    array = np.asarray(image)
-    array = array[0] if array.ndim == 4 and len(array) == 1 else array
-    if array.ndim != 3:
-        raise ShapeError("feature_maps", f"got an image of shape {array.shape}",
-                         "expected (H, W, C) or (1, H, W, C)", "Give one image, such as x[0].")
-    return array
 
 
 def mosaic(output: np.ndarray, limit: int) -> np.ndarray:

@@ -49,7 +49,7 @@ def image_grid(images: Any, predictions: Any = None, labels: Any = None,
     height = 1.15 * shown.shape[1] / shown.shape[2] + 0.12 + 0.15 * lines
     figure = new_figure(1.25 * columns, height * rows + 0.4,
                         _heading(said, true) if title is None else title)
-    colours = "gray_r" if _is_dark(shown) else "gray"
+    colours = "gray_r" if is_dark(shown) else "gray"
     for i, axes in enumerate(picture_axes(figure, rows, columns, len(shown))):
         axes.imshow(displayable("image_grid", shown[i]), cmap=colours)
         wrong = texts[i].startswith("ERR")
@@ -57,7 +57,7 @@ def image_grid(images: Any, predictions: Any = None, labels: Any = None,
     return figure
 
 
-def _is_dark(images: np.ndarray) -> bool:
+def is_dark(images: np.ndarray) -> bool:
     """Whether grey images are light strokes on a dark ground, as MNIST's; shown as ink on paper."""
     grey = images.ndim == 3 or images.shape[3] == 1
     return grey and float(images.mean()) < (float(images.min()) + float(images.max())) / 2
