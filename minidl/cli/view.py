@@ -33,6 +33,8 @@ def show(arguments: Arguments) -> None:
     path = Path(arguments.out)
     if arguments.kind == "graph":
         found.model.plot(str(path))
+    elif arguments.kind == "lecture":
+        _lecture(found, arguments).save(path)
     else:
         viz.save(DRAW[arguments.kind](found, arguments), path)
     text = KINDS[arguments.kind].text
@@ -103,6 +105,18 @@ def _class_picture(function: Callable[..., Figure], *options: str
                         class_names=found.class_names, **_given(arguments, *options, "title"))
 
     return draw
+
+
+def _lecture(found: Subject, arguments: Arguments) -> viz.Page:
+    _, image = image_of(found, arguments)
+    label = found.label(arguments.label)
+    if label is None and arguments.sample is not None:
+        folder, recipe = found.need_run("--sample")
+        labels = recipe.data.stored(arguments.data or folder.settings().get("data"))[-1][1]
+        label = int(labels[arguments.sample])
+    return viz.lecture_view(found.model, image, label, found.class_names,
+                            title=arguments.title or found.name,
+                            **_given(arguments, "channels", "megabytes"))
 
 
 # ---- the test data -------------------------------------------------------------------------

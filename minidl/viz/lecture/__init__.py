@@ -20,6 +20,8 @@ from .views import Scene, view_of
 __all__ = ["Page", "lecture_view"]
 
 MEGABYTE = 1_000_000
+SMALL_PAGE, LARGE_PAGE = 5.0, 15.0  # megabytes
+LARGE_IMAGE = 100 * 100  # pixels
 SCRIPT_BYTES = 120_000  # about what a page takes besides its arrays
 
 _LOSSES = {
@@ -32,7 +34,7 @@ _LOSSES = {
 
 def lecture_view(model: Any, sample: Any, label: int | None = None,
                  class_names: Sequence[str] | None = None, channels: int | None = None,
-                 megabytes: float = 5.0, title: str | None = None) -> Page:
+                 megabytes: float | None = None, title: str | None = None) -> Page:
     """Return a page that shows what every layer makes of one sample, and the gradients back.
 
     The page is one file without any reference to others. A click on an output shows its window,
@@ -44,7 +46,8 @@ def lecture_view(model: Any, sample: Any, label: int | None = None,
         label: class for the loss whose gradients are shown; the predicted one by default.
         class_names: of the outputs.
         channels: show at most so many channels of each layer, the strongest.
-        megabytes: channels are left out until the page is about this large.
+        megabytes: channels are left out until the page is about this large; 5 by default, 15 for
+            images of more than 100 x 100 pixels.
         title: of the page; the model's name by default.
 
     Raises:
@@ -63,13 +66,19 @@ def lecture_view(model: Any, sample: Any, label: int | None = None,
                             "Change channels.")
     traced = trace(model, sample, label)
     views = {number: view_of(step, traced) for number, step in enumerate(traced.steps)}
-    kept, rung = choose(traced, views, channels, megabytes * MEGABYTE - SCRIPT_BYTES)
+    size = _size(traced) if megabytes is None else megabytes
+    kept, rung = choose(traced, views, channels, size * MEGABYTE - SCRIPT_BYTES)
     data = data_of(traced, views, Scene(traced, kept, rung))
     shown = _shown(kept, traced)
     data.update(title=title or getattr(model, "name", None) or type(model).__name__,
                 model=type(model).__name__, channels=shown, parameters=model.count_parameters(),
                 **_result(traced.loss, class_names))
     return page_of(data, shown)
+
+
+def _size(traced: Trace) -> float:
+    height, width, _ = traced.values[0].map_shape
+    return LARGE_PAGE if height * width > LARGE_IMAGE else SMALL_PAGE
 
 
 def _shown(kept: Sequence[Any], traced: Trace) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .views import Scene
 
 FEWEST = 4  # contributions that are kept of every unit of a large dense layer
+BLOCK = 128  # units whose contributions are looked through at a time
 GRADIENT_WEIGHTS = 200_000  # of a kernel whose gradient is shown as numbers
 
 
@@ -122,15 +123,22 @@ def dense(step: Step, scene: Scene) -> dict[str, Any]:
     if kernel.size <= scene.rung.weights:
         gradient = step.gradients.get("kernel")
         return {**made, "kernel": kernel, "kernel_gradient": gradient}
-    x = np.asarray(scene.trace.values[step.inputs[0]].array, np.float64)
+    x = scene.trace.values[step.inputs[0]].array
     return {**made, **_largest(x, kernel, scene.rung.weights)}
 
 
 def _largest(x: np.ndarray, kernel: np.ndarray, weights: int) -> dict[str, Any]:
     """Return number and weight of the inputs that contribute most to each unit, and the rest."""
-    products = x[:, None] * kernel
-    count = int(np.clip(weights // (2 * kernel.shape[1]), FEWEST, min(64, len(x))))
-    top = np.argpartition(-np.abs(products), count - 1, axis=0)[:count]
-    shown = np.take_along_axis(products, top, 0)
-    return {"top": np.int32(top.T), "top_weights": np.take_along_axis(kernel, top, 0).T,
-            "rest": products.sum(0) - shown.sum(0)}
+    units = kernel.shape[1]
+    count = int(np.clip(weights // (2 * units), FEWEST, min(64, len(x))))
+    top = np.empty((units, count), np.int32)
+    chosen, rest = np.empty((units, count), np.float32), np.empty(units)
+    for start in range(0, units, BLOCK):
+        part = slice(start, start + BLOCK)
+        rows = np.ascontiguousarray(kernel[:, part].T)
+        products = rows * x
+        top[part] = np.argpartition(-np.abs(products), count - 1, axis=1)[:, :count]
+        chosen[part] = np.take_along_axis(rows, top[part], 1)
+        shown = np.take_along_axis(products, top[part], 1)
+        rest[part] = products.sum(1, np.float64) - shown.sum(1, np.float64)
+    return {"top": top, "top_weights": chosen, "rest": rest}

@@ -9,10 +9,12 @@ function backward(step, at) {
     return section("back", "The way back", ...children);
   }
   const pick = (y, x, c, focus) => select({ y, x, c }, focus ? "#back .mosaic" : null);
-  children.push(h("p", {}, `∂L/∂y, ${shapeText(out.shape)}, norm ${fmt(out.raw.gradient_norm)}`),
-    out.isVector && out.C <= 16 ? bars(out, { gradient: true, at, onpick: pick, named: isOutput(step) })
-      : mosaic(out, { gradient: true, at, onpick: pick, label: `gradient of the output of ${step.name}` }),
-    logitGradients(step, at, pick), spread(step, at), weightGradients(step));
+  const title = h("p", {}, `∂L/∂y, ${shapeText(out.shape)}, norm ${fmt(out.raw.gradient_norm)}`);
+  const picture = out.isVector && out.C <= 16 ? bars(out, { gradient: true, at, onpick: pick, named: isOutput(step) })
+    : mosaic(out, { gradient: true, at, onpick: pick, label: `gradient of the output of ${step.name}` });
+  const before = logitGradients(step, at, pick);
+  children.push(before ? h("div", { class: "pair" }, h("div", {}, title, picture), before) : h("div", {}, title, picture),
+    spread(step, at), weightGradients(step));
   return section("back", "The way back", ...children);
 }
 

@@ -29,18 +29,32 @@ function paint(canvas, value, data, places, { across, down, gap, edge }, scaleOf
   canvas.height = down * tall - gap;
   const context = canvas.getContext("2d");
   const image = context.createImageData(canvas.width, canvas.height);
-  const n = value.channels.length;
+  const n = value.channels.length, pixels = new Uint32Array(image.data.buffer);
   places.forEach((place, k) => {
-    const top = Math.floor(k / across) * tall, left = k % across * wide, scale = scaleOf(place);
+    const top = Math.floor(k / across) * tall, left = k % across * wide, shade = shades(scaleOf(place));
     for (let y = 0; y < value.H; y++) {
       for (let x = 0; x < value.W; x++) {
-        const v = data[(y * value.W + x) * n + place];
-        image.data.set([...scale.colour(v), 255], ((top + y) * canvas.width + left + x) * 4);
+        pixels[(top + y) * canvas.width + left + x] = shade(data[(y * value.W + x) * n + place]);
       }
     }
   });
   if (edge) edges(image, value, places.length, across, edge);
   context.putImageData(image, 0, 0);
+}
+
+const SHADES = 511;  // odd, so that 0 has a shade of its own in the middle
+
+/** Colours of a scale as pixels of an image, looked up. */
+function shades(scale) {
+  if (!scale.shades) {
+    const bytes = new Uint8ClampedArray(4 * SHADES), span = scale.end - scale.start;
+    for (let i = 0; i < SHADES; i++) {
+      bytes.set([...scale.colour(scale.start + i / (SHADES - 1) * span), 255], 4 * i);
+    }
+    const colours = new Uint32Array(bytes.buffer), factor = (SHADES - 1) / (span || 1);
+    scale.shades = (v) => colours[Math.min(Math.max(Math.round((v - scale.start) * factor), 0), SHADES - 1)];
+  }
+  return scale.shades;
 }
 
 /** Draw the gaps right of and below each tile, where the ground would hide where it ends. */
