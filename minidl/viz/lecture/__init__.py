@@ -14,7 +14,7 @@ from ...errors import ArgumentError
 from .kept import choose
 from .loss import Loss
 from .page import Page, data_of, page_of
-from .trace import Trace, trace
+from .trace import Trace, walk
 from .views import Scene, view_of
 
 __all__ = ["Page", "lecture_view"]
@@ -64,7 +64,7 @@ def lecture_view(model: Any, sample: Any, label: int | None = None,
     if channels is not None and (isinstance(channels, bool) or channels < 1):
         raise ArgumentError("lecture_view", f"got channels={channels!r}", "expected at least 1",
                             "Change channels.")
-    traced = trace(model, sample, label)
+    traced = walk(model, sample, label)
     views = {number: view_of(step, traced) for number, step in enumerate(traced.steps)}
     size = _size(traced) if megabytes is None else megabytes
     kept, rung = choose(traced, views, channels, size * MEGABYTE - SCRIPT_BYTES)

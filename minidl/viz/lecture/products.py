@@ -103,7 +103,8 @@ def _conv_words(step: Step, kernel: np.ndarray) -> list[str]:
         return [f"{filters} units over {channels} features, at every place alike"]
     window = f"{rows} × {columns}" if layer.input_axes == 4 else str(columns)
     words = [f"{filters} kernels of {window} over {channels} channel{'s' * (channels > 1)}",
-             f"step {' × '.join(map(str, layer.strides))}", "no padding" if layer.padding == "valid" else f"padding {layer.padding}"]
+             f"step {' × '.join(map(str, layer.strides))}",
+             "no padding" if layer.padding == "valid" else f"padding {layer.padding}"]
     if set(layer.dilation_rate) != {1}:
         words.append(f"dilation {' × '.join(map(str, layer.dilation_rate))}")
     if step.attrs.get("groups", 1) > 1:

@@ -77,7 +77,7 @@ class Trace:
     loss: Loss
 
 
-def trace(model: Any, sample: Any, label: int | None = None) -> Trace:
+def walk(model: Any, sample: Any, label: int | None = None) -> Trace:
     """Run a model in use on one sample, forward and backward; the model stays as it was.
 
     Args:

@@ -151,7 +151,7 @@ def _scale(layer: Any, kept: np.ndarray | None) -> View:
 
 
 def _layer_norm(step: Step, scene: Scene) -> View:
-    x = np.float64(scene.trace.values[step.inputs[0]].as_map)
+    x = scene.trace.values[step.inputs[0]].as_map.astype(np.float64)
     return {"mean": x.mean(-1), "variance": x.var(-1), "epsilon": step.layer.epsilon,
             **_scale(step.layer, scene.kept[step.output]),
             "words": [f"mean and variance of the channels at each place, epsilon "
@@ -159,7 +159,7 @@ def _layer_norm(step: Step, scene: Scene) -> View:
 
 
 def _group_norm(step: Step, scene: Scene) -> View:
-    layer, x = step.layer, np.float64(scene.trace.values[step.inputs[0]].as_map)
+    layer, x = step.layer, scene.trace.values[step.inputs[0]].as_map.astype(np.float64)
     channels = x.shape[-1]
     groups = channels if layer.groups == -1 else layer.groups
     parted = x.reshape(-1, groups, channels // groups)
@@ -172,7 +172,7 @@ def _group_norm(step: Step, scene: Scene) -> View:
 
 
 def _lrn(step: Step, scene: Scene) -> View:
-    layer, x = step.layer, np.float64(scene.trace.values[step.inputs[0]].as_map)
+    layer, x = step.layer, scene.trace.values[step.inputs[0]].as_map.astype(np.float64)
     reach, channels = layer.depth_radius, x.shape[-1]
     squares = np.concatenate([np.zeros((*x.shape[:2], 1)), np.cumsum(x * x, -1)], -1)
     first = np.maximum(np.arange(channels) - reach, 0)
@@ -185,7 +185,7 @@ def _lrn(step: Step, scene: Scene) -> View:
 
 
 def _softmax(step: Step, scene: Scene) -> View:
-    x = np.float64(scene.trace.values[step.inputs[0]].as_map)
+    x = scene.trace.values[step.inputs[0]].as_map.astype(np.float64)
     most = x.max(-1, keepdims=True)
     return {"log_sum": np.log(np.exp(x - most).sum(-1)) + most[..., 0], "words": []}
 
