@@ -90,7 +90,7 @@ class _Groups:
             self.parents[second] = first
 
     def choose(self, rung: Rung) -> Kept:
-        """Return the channels of each value; those that are strongest in the group's first."""
+        """Return the channels of each value: of every group those that are strongest in it."""
         members: dict[int, list[int]] = {}
         for number in range(len(self.values)):
             members.setdefault(self._root(number), []).append(number)
@@ -118,7 +118,10 @@ def _is_vector(value: Value) -> bool:
 
 
 def _strongest(values: list[Value], rung: Rung) -> np.ndarray | None:
-    """Return the channels of largest mean magnitude in the first value, None for all."""
+    """Return the channels that are strongest in all values together, None for all.
+
+    The strength in a value is the mean magnitude, as a share of that of its strongest channel.
+    """
     maps = [value for value in values if not _is_vector(value)]
     if not maps:
         return None
@@ -127,7 +130,8 @@ def _strongest(values: list[Value], rung: Rung) -> np.ndarray | None:
     count = int(min(channels, rung.channels, max(rung.elements // positions, 3)))
     if count >= channels or channels <= 4:
         return None
-    strength = np.abs(maps[0].as_map).mean((0, 1), dtype=np.float64)
+    means = [np.abs(value.as_map).mean((0, 1), dtype=np.float64) for value in maps]
+    strength = np.sum([mean / max(mean.max(), 1e-30) for mean in means], axis=0)
     return np.sort(np.argsort(-strength, kind="stable")[:count])
 
 

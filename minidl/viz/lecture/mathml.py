@@ -90,7 +90,7 @@ class _Reader:
             return f"<mi>{_LETTERS.get(token, token)}</mi>"
         if token[:1].isdigit():
             return f"<mn>{token}</mn>"
-        flat = ' stretchy="false"' if token in "()|" else ""
+        flat = ' stretchy="false"' if token in "()[]|" else ""
         return f"<mo{flat}>{escape(_SIGNS.get(token, token))}</mo>"
 
     def _word(self) -> str:
