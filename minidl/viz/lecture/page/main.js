@@ -58,7 +58,8 @@ function fromAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
   const s = find(given.get("layer") ?? "") ?? STEPS[0];
   const chosen = ["y", "x", "c"].some((name) => given.has(name));
-  const at = Object.fromEntries(["y", "x", "c"].map((name) => [name, Number(given.get(name) ?? 0)]));
+  const at = Object.fromEntries(["y", "x", "c"].map((name) => [name,
+    Number(given.get(name) ?? 0)]));
   open(s.number, chosen && s.out.index(at.y, at.x, at.c) >= 0 ? at : null);
 }
 
@@ -78,17 +79,21 @@ function show(focus = null, all = false) {
   document.getElementById("main").replaceChildren(...layerView(s, state.at));
   document.scrollingElement.scrollTop = top;
   shownStep = state.step;
-  if (moved) document.querySelector("#strip [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  if (moved) document.querySelector("#strip [aria-current]")?.scrollIntoView({ block: "nearest",
+      inline: "center" });
   if (focus) document.querySelector(focus)?.focus();
   const { y, x, c } = state.at;
   document.getElementById("live").textContent = `${s.name}, ${placeText(s.out, y, x, c)}: ${fmt(s.out.at(y, x, c))}`;
 }
 
-const KEYS = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => open(0), End: () => open(STEPS.length - 1),
-               g: () => toggle("gradients"), e: () => toggle("each"), l: () => toggle("large"), d: () => toggle("dark") };
+const KEYS = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => open(0),
+  End: () => open(STEPS.length - 1),
+               g: () => toggle("gradients"), e: () => toggle("each"), l: () => toggle("large"),
+                 d: () => toggle("dark") };
 
 document.addEventListener("keydown", (event) => {
-  if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input")) return;
+  if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey
+      || event.target.matches("input")) return;
   const action = KEYS[event.key];
   if (action) { event.preventDefault(); action(); }
 });
@@ -115,7 +120,8 @@ dark.addEventListener("change", () => { if (state.dark !== dark.matches) toggle(
 window.lecture = {
   steps: STEPS.map((s) => ({ name: s.name, kind: s.kind, view: s.view, key: key(s) })),
   open: (name) => open(find(name).number),
-  select: (name, y, x, c) => { open(find(name).number, { y, x, c }); return compute(STEPS[state.step], y, x, c); },
+  select: (name, y, x, c) => { open(find(name).number,
+    { y, x, c }); return compute(STEPS[state.step], y, x, c); },
   compute: (name, y, x, c) => compute(find(name), y, x, c),
   state, step, toggle, checkValues, checkGradients,
 };

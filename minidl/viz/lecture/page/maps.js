@@ -31,7 +31,8 @@ function paint(canvas, value, data, places, { across, down, gap, edge }, scaleOf
   const image = context.createImageData(canvas.width, canvas.height);
   const n = value.channels.length, pixels = new Uint32Array(image.data.buffer);
   places.forEach((place, k) => {
-    const top = Math.floor(k / across) * tall, left = k % across * wide, shade = shades(scaleOf(place));
+    const top = Math.floor(k / across) * tall, left = k % across * wide,
+      shade = shades(scaleOf(place));
     for (let y = 0; y < value.H; y++) {
       for (let x = 0; x < value.W; x++) {
         pixels[(top + y) * canvas.width + left + x] = shade(data[(y * value.W + x) * n + place]);
@@ -52,7 +53,8 @@ function shades(scale) {
       bytes.set([...scale.colour(scale.start + i / (SHADES - 1) * span), 255], 4 * i);
     }
     const colours = new Uint32Array(bytes.buffer), factor = (SHADES - 1) / (span || 1);
-    scale.shades = (v) => colours[Math.min(Math.max(Math.round((v - scale.start) * factor), 0), SHADES - 1)];
+    scale.shades = (v) => colours[Math.min(Math.max(Math.round((v - scale.start) * factor), 0),
+      SHADES - 1)];
   }
   return scale.shades;
 }
@@ -85,7 +87,8 @@ function scaler(value, gradient) {
 }
 
 /** All channels of a value, clickable; `at` is the place that is marked. */
-function mosaic(value, { gradient = false, at = null, onpick = null, label = "", room = roomFor() }) {
+function mosaic(value, { gradient = false, at = null, onpick = null, label = "",
+  room = roomFor() }) {
   const layout = layoutOf(value, room);
   if (scaler(value, gradient).signed && layout.gap) layout.edge = EDGES[theme];
   const scale = scaler(value, gradient);
@@ -104,7 +107,8 @@ function mosaic(value, { gradient = false, at = null, onpick = null, label = "",
     box.addEventListener("keydown", (event) => moveBy(event, value, at, onpick));
   }
   const note = h("p", { class: "legend" }, h("span", {}, fmt(scale.common.start, 3)),
-    h("i", { style: `background:${scale.common.gradient}` }), h("span", {}, fmt(scale.common.end, 3)),
+    h("i", { style: `background:${scale.common.gradient}` }),
+      h("span", {}, fmt(scale.common.end, 3)),
     scale.each ? " at the strongest channel; each channel has a scale of its own" : "");
   return h("div", { class: "picture" }, h("div", { class: "scroll" }, box), note);
 }
@@ -146,23 +150,27 @@ function moveBy(event, value, at, onpick) {
   const limit = (n, most) => Math.min(Math.max(n, 0), most - 1);
   const along = value.isVector ? move[0] + move[1] + move[2] : move[2];
   const place = limit(value.place(at.c) + along, value.channels.length);
-  onpick(limit(at.y + move[0], value.H), limit(at.x + move[1], value.W), value.channels[place], true);
+  onpick(limit(at.y + move[0], value.H), limit(at.x + move[1], value.W), value.channels[place],
+    true);
 }
 
 /** One channel, enlarged; `window` is a rectangle [top, left, height, width]. */
-function enlarged(value, c, { gradient = false, at = null, window = null, onpick = null, label = "" }) {
+function enlarged(value, c, { gradient = false, at = null, window = null, onpick = null,
+  label = "" }) {
   const scale = scaler(value, gradient), place = value.place(c);
   const side = Math.min(260 * rem(), roomFor() + 12);
   const unit = Math.min(side / Math.max(value.H, value.W), 36 * rem());
   const canvas = h("canvas", { "aria-hidden": true });
-  paint(canvas, value, gradient ? value.gradient : value.data, [place], { across: 1, down: 1, gap: 0 }, scale.of);
+  paint(canvas, value, gradient ? value.gradient : value.data, [place],
+    { across: 1, down: 1, gap: 0 }, scale.of);
   const box = h("div", { class: "mosaic large", role: "img", "aria-label": label,
     style: `width:${value.W * unit}px` }, canvas);
   if (window) box.append(frame(canvas, "window", ...window));
   if (at) box.append(frame(canvas, "pixel", at.y, at.x, 1, 1));
   if (onpick) {
     box.addEventListener("click", (event) => {
-      const [y, x] = hit({ ...value, H: value.H, W: value.W, channels: [c] }, { across: 1, gap: 0 }, canvas, event);
+      const [y, x] = hit({ ...value, H: value.H, W: value.W, channels: [c] }, { across: 1, gap: 0 },
+        canvas, event);
       onpick(y, x, c);
     });
   }
@@ -170,28 +178,34 @@ function enlarged(value, c, { gradient = false, at = null, window = null, onpick
 }
 
 /** Elements of a vector as bars with numbers, the largest first or in their order. */
-function bars(value, { gradient = false, data = gradient ? value.gradient : value.data, at, onpick, most = 16, named = false }) {
+function bars(value, { gradient = false, data = gradient ? value.gradient : value.data, at, onpick,
+  most = 16, named = false }) {
   let order = Array.from(data.keys());
   const all = order.length <= most;
   if (!all) order = order.sort((a, b) => Math.abs(data[b]) - Math.abs(data[a])).slice(0, most);
   const largest = Math.max(...order.map((k) => Math.abs(data[k]))) || 1;
   const rows = order.map((k) => h("li", {}, h("button", {
-    type: "button", class: "bar", "aria-pressed": String(at?.c === k), onclick: () => onpick(0, 0, k),
+    type: "button", class: "bar", "aria-pressed": String(at?.c === k),
+      onclick: () => onpick(0, 0, k),
   }, h("span", { class: "name" }, named ? className(k) : String(k)),
-  h("i", { class: data[k] < 0 ? "minus" : "plus", style: `width:${Math.abs(data[k]) / largest * 100}%` }),
+  h("i", { class: data[k] < 0 ? "minus" : "plus",
+    style: `width:${Math.abs(data[k]) / largest * 100}%` }),
   h("span", { class: "number" }, fmt(data[k])))));
-  return h("div", {}, all ? null : h("p", { class: "quiet" }, `The ${most} largest of ${whole(data.length)}:`),
+  return h("div", {}, all ? null : h("p", { class: "quiet" },
+      `The ${most} largest of ${whole(data.length)}:`),
            h("ol", { class: "bars" }, rows));
 }
 
 /** An image of three channels as a picture. */
 function photo(value) {
   const [low, high] = rangeOf(value, false), span = high - low || 1;
-  const canvas = h("canvas", { width: value.W, height: value.H, role: "img", "aria-label": "the input" });
+  const canvas = h("canvas", { width: value.W, height: value.H, role: "img",
+    "aria-label": "the input" });
   const context = canvas.getContext("2d"), image = context.createImageData(value.W, value.H);
   const unit = low >= 0 && high <= 1 ? (v) => v * 255 : (v) => (v - low) / span * 255;
   for (let i = 0; i < value.W * value.H; i++) {
-    for (let k = 0; k < 3; k++) image.data[4 * i + k] = unit(value.data[value.C === 3 ? 3 * i + k : i * value.C]);
+    for (let k = 0; k < 3; k++) image.data[4 * i + k] = unit(value.data[value.C === 3 ? 3 * i + k
+      : i * value.C]);
     image.data[4 * i + 3] = 255;
   }
   context.putImageData(image, 0, 0);

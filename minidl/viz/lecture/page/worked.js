@@ -60,7 +60,8 @@ function channelPicker(step, made, chosen) {
   const buttons = [...sums].map(([c, sum]) => {
     const colour = diverging(sum / largest);
     return h("button", { type: "button", "aria-pressed": String(c === chosen), class: "chip",
-      style: `background:${css(colour)};color:${inkOn(colour)}`, title: `input channel ${c}: sum of its products ${fmt(sum)}`,
+      style: `background:${css(colour)};color:${inkOn(colour)}`,
+        title: `input channel ${c}: sum of its products ${fmt(sum)}`,
       onclick: () => { state.input = c; show(); } }, String(c));
   });
   return h("div", { class: "chips", role: "group", "aria-label": "Input channels" },
@@ -77,7 +78,8 @@ function inputFigure(step, made, channel, terms) {
   const top = Math.min(...rows), left = Math.min(...columns);
   const window = terms.length && !made.whole
     ? [top, left, Math.max(...rows) - top + 1, Math.max(...columns) - left + 1] : null;
-  return enlarged(from, channel, { window, at: made.winner ?? null, label: `input, channel ${channel}`,
+  return enlarged(from, channel, { window, at: made.winner ?? null,
+      label: `input, channel ${channel}`,
     onpick: (y, x, c) => follow(step, 0, y, x, c) });
 }
 
@@ -86,7 +88,8 @@ function numberTables(step, made, channel, terms) {
   const low = (key) => Math.max(...terms.map((t) => Math.abs(key(t))), 1e-30);
   const grid = (caption, key, common) => numberGrid(caption, made.window, (i, j) => {
     const term = cell(i, j);
-    return term ? { v: key(term), won: term.won, go: common ? null : () => follow(step, 0, term.y, term.x, term.c) } : null;
+    return term ? { v: key(term), won: term.won, go: common ? null
+        : () => follow(step, 0, term.y, term.x, term.c) } : null;
   }, low(key));
   const tables = [grid("x, the window", (t) => t.v, false)];
   if (!step.kernel) return tables;
@@ -101,8 +104,10 @@ const sign = (text) => h("span", { class: "sign" }, text);
 function numberGrid(caption, [rows, columns], cellAt, largest) {
   const lines = Array.from({ length: rows }, (_, i) => h("tr", {},
     Array.from({ length: columns }, (_, j) => numberCell(cellAt(i, j), largest))));
-  const numbers = h("table", { class: rows * columns > 49 ? "grid small" : "grid", "aria-label": caption }, h("tbody", {}, lines));
-  return h("div", { class: "scroll gridbox" }, h("p", { class: "quiet", "aria-hidden": true }, caption), numbers);
+  const numbers = h("table", { class: rows * columns > 49 ? "grid small" : "grid",
+    "aria-label": caption }, h("tbody", {}, lines));
+  return h("div", { class: "scroll gridbox" }, h("p", { class: "quiet", "aria-hidden": true },
+      caption), numbers);
 }
 
 function numberCell(cell, largest) {
@@ -118,7 +123,8 @@ function kernelGrid(step, made, channel) {
   const place = step.out.place(state.at.c), [, columns, deep, filters] = kernel.shape;
   const at = (i, j) => kernel.data[((i * columns + j) * deep + r) * filters + place];
   const [low, high] = range(kernel.data);
-  return numberGrid("w, the kernel", made.window, (i, j) => ({ v: at(i, j) }), Math.max(-low, high, 1e-30));
+  return numberGrid("w, the kernel", made.window, (i, j) => ({ v: at(i, j) }),
+      Math.max(-low, high, 1e-30));
 }
 
 function winnerText(step, from, made) {
@@ -139,15 +145,19 @@ function listPart(step, made) {
   const rows = sorted.slice(0, MOST_TERMS).map((t) => h("tr", { class: t.won ? "won" : null },
     h("th", { scope: "row" }, termButton(step, t)),
     cells(t).map((v) => h("td", {}, fmt(v, 5))),
-    h("td", { class: "barcell" }, h("i", { class: key(t) < 0 ? "minus" : "plus", style: `width:${Math.abs(key(t)) / largest * 100}%` }))));
+    h("td", { class: "barcell" }, h("i", { class: key(t) < 0 ? "minus" : "plus",
+      style: `width:${Math.abs(key(t)) / largest * 100}%` }))));
   const more = sorted.length - rows.length;
   const others = sorted.slice(MOST_TERMS).reduce((s, t) => s + key(t), 0);
   if (more > 0) {
-    rows.push(h("tr", {}, h("th", { scope: "row" }, `${whole(more)} others`), heads.slice(1).map(() => h("td", {})),
+    rows.push(h("tr", {}, h("th", { scope: "row" }, `${whole(more)} others`),
+      heads.slice(1).map(() => h("td", {})),
       h("td", {}, fmt(others, 5)), h("td", {})));
   }
-  const head = h("tr", {}, h("th", { scope: "col" }, "from"), heads.map((t) => h("th", { scope: "col" }, t)), h("td", {}));
-  return h("div", { class: "scroll" }, table("The terms, the largest first", [head, ...rows], { class: "terms" }));
+  const head = h("tr", {}, h("th", { scope: "col" }, "from"),
+    heads.map((t) => h("th", { scope: "col" }, t)), h("td", {}));
+  return h("div", { class: "scroll" }, table("The terms, the largest first", [head, ...rows],
+      { class: "terms" }));
 }
 
 /** The exponentials and their sum, of softmax as a layer or at the end of one. */
@@ -157,7 +167,8 @@ function softmaxPart(step, at, made) {
   if (!asLayer && !step.out.isWhole) return null;
   const channels = asLayer ? made.terms.map((t) => t.c) : step.out.channels;
   const zs = asLayer ? made.terms.map((t) => t.v) : sums(step, made.activation, at.y, at.x).zs;
-  const log = asLayer ? made.log : sums(step, made.activation, at.y, at.x).log, most = Math.max(...zs);
+  const log = asLayer ? made.log : sums(step, made.activation, at.y, at.x).log,
+    most = Math.max(...zs);
   const order = [...zs.keys()].sort((a, b) => zs[b] - zs[a]), name = asLayer ? "x" : "z";
   const top = order.slice(0, MOST_TERMS);
   const place = channels.indexOf(at.c);
@@ -165,8 +176,10 @@ function softmaxPart(step, at, made) {
   const row = (k) => h("tr", { class: channels[k] === at.c ? "chosen" : null },
     h("th", { scope: "row" }, isOutput(step) ? className(channels[k]) : String(channels[k])),
     [zs[k], Math.exp(zs[k] - most), Math.exp(zs[k] - log)].map((v) => h("td", {}, fmt(v, 5))));
-  const whole = h("tr", { class: "result" }, h("th", { scope: "row" }, `sum of ${step.out.C}`), h("td", {}), h("td", {}, fmt(Math.exp(log - most), 5)), h("td", {}, "1"));
-  const heads = ["", name, `e^(${name} − max)`, "share of the sum"].map((t) => h("th", { scope: "col" }, t));
+  const whole = h("tr", { class: "result" }, h("th", { scope: "row" }, `sum of ${step.out.C}`),
+    h("td", {}), h("td", {}, fmt(Math.exp(log - most), 5)), h("td", {}, "1"));
+  const heads = ["", name, `e^(${name} − max)`, "share of the sum"].map((t) => h("th",
+    { scope: "col" }, t));
   return h("div", { class: "scroll" }, table(`The exponentials; the largest ${name}, ${fmt(most, 5)}, is subtracted so that none is too large`,
     [h("tr", {}, heads), ...top.map(row), whole], { class: "terms" }));
 }
@@ -183,7 +196,8 @@ function movedPart(step, made) {
 }
 
 function namedPart(parts) {
-  const rows = Object.entries(parts).map(([name, v]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, fmt(v, 6))));
+  const rows = Object.entries(parts).map(([name, v]) => h("tr", {}, h("th", { scope: "row" }, name),
+    h("td", {}, fmt(v, 6))));
   return table("The numbers of the formula", rows, { class: "terms" });
 }
 
@@ -193,12 +207,15 @@ const Z = { conv: "z", conv_transpose: "z", dense: "z", batch_norm: "z", add: "s
 
 function sumPart(step, at, made) {
   const rows = [];
-  const add = (name, v, kind) => rows.push(h("tr", { class: kind }, h("th", { scope: "row" }, name), h("td", {}, fmt(v, 7))));
+  const add = (name, v, kind) => rows.push(h("tr", { class: kind }, h("th", { scope: "row" }, name),
+    h("td", {}, fmt(v, 7))));
   if (step.kernel || step.top) {
     const used = new Set(made.terms.map((t) => t.c)).size;
-    add(step.view === "dense" ? `sum of ${whole(made.terms.length)} products` : `sum of ${whole(made.terms.length)} products, `
+    add(step.view === "dense" ? `sum of ${whole(made.terms.length)} products`
+      : `sum of ${whole(made.terms.length)} products, `
       + `${whole(used)} input channel${used === 1 ? "" : "s"}`, total(made.terms));
-    if (made.rest !== null) add(step.view === "dense" ? "all other products" : "input channels that are not on this page", made.rest);
+    if (made.rest !== null) add(step.view === "dense" ? "all other products"
+        : "input channels that are not on this page", made.rest);
     if (made.bias !== null) add(`bias b[${at.c}]`, made.bias);
   }
   if (made.count) add(`mean of ${whole(made.count)} elements`, made.z);
@@ -213,6 +230,7 @@ function sumPart(step, at, made) {
   const [low, high] = rangeOf(step.out, false), scale = Math.max(-low, high, 1e-12);
   const good = Math.abs(made.difference) <= 1e-4 * scale;
   rows.push(h("tr", { class: good ? "good" : "bad" }, h("th", { scope: "row" }, "difference"),
-    h("td", {}, Number.isNaN(made.difference) ? "not computed here" : `${fmt(made.difference, 2)} ${good ? "✓" : "✗"}`)));
+    h("td", {}, Number.isNaN(made.difference) ? "not computed here"
+      : `${fmt(made.difference, 2)} ${good ? "✓" : "✗"}`)));
   return table("The sum", rows, { class: "sum" });
 }
