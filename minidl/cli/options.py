@@ -126,7 +126,8 @@ def _import(command: argparse.ArgumentParser) -> None:
 
 
 def _show(command: argparse.ArgumentParser) -> None:
-    add_kinds(command, {"natural": natural, "positive": positive, "words": words})
+    add_kinds(command, {"natural": natural, "positive": positive, "words": words,
+                        "positive_number": positive_number})
 
 
 def _folder(command: argparse.ArgumentParser) -> None:

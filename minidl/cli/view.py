@@ -34,6 +34,8 @@ def show(arguments: Arguments) -> None:
     path = Path(arguments.out)
     if arguments.kind == "graph":
         plot(found.model.to_graph(), str(path), **_given(arguments, "columns", "dpi"))
+    elif arguments.kind == "lecture":
+        _lecture(found, arguments).save(path)
     else:
         viz.save(DRAW[arguments.kind](found, arguments), path, arguments.dpi)
     text = KINDS[arguments.kind].text
@@ -105,6 +107,18 @@ def _class_picture(function: Callable[..., Figure], *options: str
                         class_names=found.class_names, **_given(arguments, *options, "title"))
 
     return draw
+
+
+def _lecture(found: Subject, arguments: Arguments) -> viz.Page:
+    _, image = image_of(found, arguments)
+    label = found.label(arguments.label)
+    if label is None and arguments.sample is not None:
+        folder, recipe = found.need_run("--sample")
+        labels = recipe.data.stored(arguments.data or folder.settings().get("data"))[-1][1]
+        label = int(labels[arguments.sample])
+    return viz.lecture_view(found.model, image, label, found.class_names,
+                            title=arguments.title or found.name,
+                            **_given(arguments, "channels", "megabytes"))
 
 
 # ---- the test data -------------------------------------------------------------------------

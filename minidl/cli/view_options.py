@@ -14,11 +14,13 @@ class Kind(NamedTuple):
         text: what is on it, for the help and for the line that names the file.
         options: names in `OPTIONS`.
         image: whether it is of a network and an image.
+        file: what is written, and how its name ends.
     """
 
     text: str
     options: tuple[str, ...] = ()
     image: bool = False
+    file: tuple[str, str] = ("a PNG, SVG or PDF", "png")
 
 
 KINDS = {
@@ -35,6 +37,9 @@ KINDS = {
                      ("label", "samples", "noise", "seed", "weights"), True),
     "occlusion": Kind("how probable a class stays under a grey square",
                       ("label", "size", "stride", "weights"), True),
+    "lecture": Kind("a page that walks through a network layer by layer on an image, and back",
+                    ("label", "channels", "megabytes", "weights"), True,
+                    ("an HTML file", "html")),
     "mistakes": Kind("the wrongly classified test images of the highest loss",
                      ("data", "limit", "count")),
     "confusion": Kind("which classes are taken for which on the test data", ("data", "limit")),
@@ -56,7 +61,7 @@ def add_kinds(command: argparse.ArgumentParser, types: dict[str, Callable[[str],
     known = _options(types)
     for name, kind in KINDS.items():
         one = kinds.add_parser(name, help=kind.text,
-                               description=f"Draw {kind.text}, into a PNG, SVG or PDF.")
+                               description=f"Draw {kind.text}, into {kind.file[0]}.")
         one.add_argument("model", metavar="MODEL", help=MODEL)
         if kind.image:
             one.add_argument("image", metavar="IMAGE", nargs="?",
@@ -71,10 +76,12 @@ def add_kinds(command: argparse.ArgumentParser, types: dict[str, Callable[[str],
             one.add_argument(flags, **{"dest": option, **settings})
         if kind.image:
             one.add_argument("--data", metavar="DIR", help="folder of the data, for --sample")
-        one.add_argument("--out", metavar="FILE", default=f"{name}.png",
-                         help=f"picture to write: PNG, SVG or PDF ({name}.png)")
-        one.add_argument("--dpi", type=types["positive"], metavar="N",
-                         help="dots per inch of a PNG")
+        default = f"{name}.{kind.file[1]}"
+        one.add_argument("--out", metavar="FILE", default=default,
+                         help=f"{kind.file[0]} to write ({default})")
+        if kind.file[1] == "png":
+            one.add_argument("--dpi", type=types["positive"], metavar="N",
+                             help="dots per inch of a PNG")
         one.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
@@ -95,6 +102,9 @@ def _options(types: dict[str, Callable[[str], Any]]) -> dict[str, tuple[str, dic
                               "help": "one scale for all, 0 in white; or each for itself, in "
                               "grey"}),
         "channel": number("--channel", "input channel, from 0", natural),
+        "channels": number("--channels", "show at most N channels of each layer, the strongest"),
+        "megabytes": ("--megabytes", {"type": types["positive_number"], "metavar": "N", "help":
+                                      "leave channels out until the page is about this large (5)"}),
         "filters": ("--filters", {"type": words, "metavar": "LIST",
                                   "help": "numbers, with commas between them"}),
         "count": number("--count", "show at most N of them"),
