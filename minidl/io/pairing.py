@@ -227,11 +227,15 @@ def _most_alike(options: dict[int, list[int]], likeness: Callable[[int, int], fl
     """Return a pair whose names resemble each other clearly more than those of any rival pair."""
     if sum(map(len, options.values())) > 10_000:
         return None
-    scored = sorted(((likeness(i, j), i, j) for i, js in options.items() for j in js),
-                    reverse=True)
-    for score, i, j in scored:
-        rivals = [other for other, a, b in scored if (a == i) != (b == j)]
-        if score > max(rivals, default=0.0) + MARGIN:
+    scores = {(i, j): likeness(i, j) for i, js in options.items() for j in js}
+    ranked: dict[tuple[str, int], list[float]] = {}
+    for (i, j), score in sorted(scores.items(), key=lambda item: -item[1]):
+        ranked.setdefault(("ours", i), []).append(score)
+        ranked.setdefault(("theirs", j), []).append(score)
+    for (i, j), score in scores.items():
+        first, second = ranked["ours", i], ranked["theirs", j]
+        rivals = [0.0, *first[1:2], *second[1:2]]
+        if first[0] == second[0] == score > max(rivals) + MARGIN:
             return i, j
     return None
 
