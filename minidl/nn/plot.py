@@ -182,7 +182,7 @@ def fold(rows: list[list[Box]], columns: int) -> list[list[list[Box]]]:
     """
     cuts = [i for i in range(1, len(rows)) if len(rows[i - 1]) == 1]
     wanted = [round(len(rows) * n / columns + 0.01) for n in range(1, columns)]
-    nearest = {min(cuts, key=lambda cut, n=n: abs(cut - n)) for n in wanted} if cuts else set()
+    nearest = {min((abs(cut - n), cut) for cut in cuts)[1] for n in wanted if cuts}
     ends = [0, *sorted(nearest), len(rows)]
     return [rows[first:last] for first, last in pairwise(ends)]
 
