@@ -124,7 +124,7 @@ def described(source: Any) -> str:
     """Return what tells a source of samples from others: paths and sizes, rows, or a checksum.
 
     >>> described(np.zeros((2, 3), np.uint8))
-    'ndarray (2, 3) uint8 d1bb79c7'
+    'ndarray (2, 3) uint8 b1c2a1a3'
     """
     kind = f"{type(source).__name__} {tuple(source.shape)} {source.dtype}"
     if isinstance(source, Rows):
