@@ -182,10 +182,10 @@ def test_random_programs_do_no_harm(tmp_path: Path) -> None:
 
 def test_the_list_of_opcodes_is_whole() -> None:
     """What the published files use is handled: those of protocol 2 for plain values."""
-    from minidl.data.unpickle import _Reader
+    from minidl.data.unpickle import Reader
 
     used = {op.code for op, *_ in pickletools.genops(io.BytesIO(pickle.dumps(PLAIN, 2)))}
-    assert {ord(code) for code in used} <= set(_Reader.dispatch)
+    assert {ord(code) for code in used} <= set(Reader.dispatch)
     refused = (pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.PERSID,
                pickle.BINPERSID, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER)
-    assert not {code[0] for code in refused} & set(_Reader.dispatch)
+    assert not {code[0] for code in refused} & set(Reader.dispatch)

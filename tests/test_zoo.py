@@ -36,9 +36,11 @@ TOTALS = {  # with moving statistics, as Keras counts; and those that train
     "deepergooglenet": (3_667_976, 3_657_992), "googlenet": (6_998_552, 6_998_552),
     "resnet_cifar": (886_102, 873_872), "resnet_tiny_imagenet": (2_265_748, 2_252_046),
     "resnet18": (11_699_112, 11_689_512), "resnet34": (21_814_696, 21_797_672),
-    "resnet50": (25_636_712, 25_583_592),
+    "resnet50": (25_636_712, 25_583_592), "squeezenet": (1_235_496, 1_235_496),
+    "efficientnet_lite0": (4_694_024, 4_652_008),
 }
-LARGE = ("alexnet", "vgg16", "googlenet", "resnet18", "resnet34", "resnet50")
+LARGE = ("alexnet", "vgg16", "googlenet", "resnet18", "resnet34", "resnet50", "squeezenet",
+         "efficientnet_lite0")
 SMALL = [name for name in TOTALS if name not in LARGE]
 
 
@@ -212,6 +214,15 @@ SHAPES = {
     "resnet50": {"conv2_block3_out": (56, 56, 256), "conv3_block4_out": (28, 28, 512),
                  "conv4_block6_out": (14, 14, 1024), "conv5_block3_out": (7, 7, 2048),
                  "avg_pool": (2048,), "predictions": (1000,)},
+    "squeezenet": {"conv1": (114, 114, 64), "pool1": (56, 56, 64), "fire3_concat": (56, 56, 128),
+                   "pool3": (27, 27, 128), "fire5_concat": (27, 27, 256), "pool5": (13, 13, 256),
+                   "fire7_concat": (13, 13, 384), "fire9_concat": (13, 13, 512),
+                   "conv10": (13, 13, 1000), "avg_pool": (1000,)},
+    "efficientnet_lite0": {"stem_act": (112, 112, 32), "block1a_project_bn": (112, 112, 16),
+                           "block2b_add": (56, 56, 24), "block3b_add": (28, 28, 40),
+                           "block4c_add": (14, 14, 80), "block5c_add": (14, 14, 112),
+                           "block6d_add": (7, 7, 192), "block7a_project_bn": (7, 7, 320),
+                           "top_act": (7, 7, 1280), "avg_pool": (1280,)},
 }
 
 
@@ -238,6 +249,11 @@ COUNTS = {  # parameters of the layers whose names begin so
     "minigooglenet": {"block1": 3_072, "1a": 31_040, "1b": 30_096, "down1": 58_000, "2a": 87_840,
                       "2b": 108_320, "2c": 128_800, "2d": 146_640, "down2": 124_896,
                       "3a": 389_520, "3b": 544_656, "labels": 3_370},
+    "squeezenet": {"conv1_": 0, "fire2": 11_408, "fire3": 12_432, "fire4": 45_344, "fire5": 49_440,
+                   "fire6": 104_880, "fire7": 111_024, "fire8": 188_992, "fire9": 197_184,
+                   "conv10": 513_000},
+    "efficientnet_lite0": {"stem": 992, "block1a": 992, "block2a": 5_568, "top": 414_720,
+                           "predictions": 1_281_000},
 }
 
 
@@ -260,6 +276,9 @@ def test_layers_have_the_parameters_of_the_source(name):
     (lambda: models.resnet_cifar(FILTERS[3]), 886_102),
     (lambda: models.resnet50(style=residual.TORCH), 25_557_032 + 53_120),
     (lambda: models.resnet50(include_top=False), 23_587_712),
+    (lambda: models.squeezenet(classes=10), 1_235_496 - 990 * 513),
+    (lambda: models.squeezenet(include_top=False, style="torch"), 722_496),
+    (lambda: models.efficientnet_lite0(include_top=False), 3_413_024),
     (lambda: models.telemetry_conv1d(5), 67_073 + 4 * 129),
 ], ids=lambda value: "" if callable(value) else f"{value:,}")
 def test_variants_have_their_parameters(build, parameters):
@@ -270,6 +289,9 @@ def test_variants_have_their_outputs():
     assert empty(lambda: models.vgg16((180, 180, 3), include_top=False)
                  ).output_shape == (None, 5, 5, 512)
     assert empty(lambda: models.googlenet(auxiliary=True)).output_shape == [(None, 1000)] * 3
+    torch_edges = shapes_of(empty(lambda: models.squeezenet(style="torch")))
+    assert [torch_edges[f"{name}"][0] for name in ("conv1", "pool1", "pool3", "pool5")] == [
+        113, 56, 28, 14]
     assert models.telemetry_conv1d(5).output_shape == (None, 5)
     assert "dropout" in models.cats_dogs_small(dropout=0.5).named_children()
     assert list(shapes_of(models.deepergooglenet(fourth=False)))[-5:] == [
@@ -286,7 +308,7 @@ def test_convolutions_and_normalisations_are_as_many_as_in_the_book():
 
 MULTIPLY_ADDS = {  # millions for one image, forwards
     "vgg16": 15_350 + 124, "deepergooglenet": 458, "resnet_cifar": 133,
-    "resnet_tiny_imagenet": 283,
+    "resnet_tiny_imagenet": 283, "squeezenet": 353, "efficientnet_lite0": 385,
 }
 
 
@@ -397,13 +419,14 @@ def test_normalisations_have_the_constants_of_the_source():
         "lab1_cifar": keras, "minivggnet": keras, "alexnet": keras, "minigooglenet": keras,
         "deepergooglenet": keras, "resnet_cifar": {(2e-5, 0.9)},
         "resnet_tiny_imagenet": {(2e-5, 0.9)}, "resnet18": {(1e-5, 0.9)},
-        "resnet34": {(1e-5, 0.9)}, "resnet50": {(1.001e-5, 0.99)}}
+        "resnet34": {(1e-5, 0.9)}, "resnet50": {(1.001e-5, 0.99)}, "efficientnet_lite0": keras}
 
 
-def test_only_residual_networks_leave_biases_out():
+def test_only_residual_networks_and_the_efficient_one_leave_biases_out():
     without = {name for name in TOTALS
                if any(not m.use_bias for m in layers_of(network(name), Conv2D).values())}
-    assert without == {"resnet_cifar", "resnet_tiny_imagenet", "resnet18", "resnet34"}
+    assert without == {"resnet_cifar", "resnet_tiny_imagenet", "resnet18", "resnet34",
+                       "efficientnet_lite0"}
     for name in without:
         assert not any(m.use_bias for m in layers_of(network(name), Conv2D).values()), name
 
@@ -460,6 +483,7 @@ PADDING = {  # of the layers whose windows are larger than their steps, and the 
                              **{f"stage{i}_block1_2_conv": "same" for i in (2, 3)}},
     "resnet18": {"conv1_conv": 3, "pool1": 1, **{f"conv{i}_block1_1_conv": 1 for i in (3, 4, 5)}},
     "resnet50": {"conv1_conv": 3, "pool1": 1},
+    "squeezenet": {"conv1": "same", "pool1": "valid", "pool3": "valid", "pool5": "valid"},
     "vgg16": {}, "cats_dogs_small": {}, "minivggnet": {},
 }
 
@@ -492,7 +516,8 @@ def test_dropout_is_that_of_the_source():
     assert {name: found for name, found in rates.items() if found} == {
         "lecture_mnist": [0.5, 0.5], "lecture_mnist_wide": [0.5], "lab_cifar": [0.2, 0.2, 0.5],
         "minivggnet": [0.25, 0.25, 0.5], "alexnet": [0.25, 0.25, 0.25, 0.5, 0.5],
-        "minigooglenet": [0.5], "deepergooglenet": [0.4], "googlenet": [0.4]}
+        "minigooglenet": [0.5], "deepergooglenet": [0.4], "googlenet": [0.4],
+        "squeezenet": [0.5], "efficientnet_lite0": [0.2]}
 
 
 def test_wrong_filters_are_answered_with_an_example():

@@ -94,7 +94,11 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
 
 
 def _predict(command: argparse.ArgumentParser) -> None:
-    _folder(command)
+    command.add_argument("folder", metavar="DIR|NETWORK",
+                         help="folder that a training wrote; or, with --weights, a network of "
+                              "minidl.models such as squeezenet")
+    command.add_argument("--weights", metavar="FILE", help="weights of the network, trained on "
+                         'ImageNet; "imagenet" downloads published ones')
     command.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG and the like")
 
 

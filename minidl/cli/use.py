@@ -93,6 +93,9 @@ def _read(path: str, shape: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Print the class and its probability for every image."""
+    if arguments.weights:
+        from .named import predict as predict_named
+        return predict_named(arguments)
     folder = RunFolder(arguments.folder)
     recipe, model = trained(folder)
     shape = _image_shape(recipe)

@@ -13,7 +13,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ..errors import DataError
 _PLAIN = "a pickle of dict, list, tuple, str, bytes, numbers, NumPy arrays and dtypes"
 _AGAIN = "Fetch the file again from its publisher."
 _KINDS = "biufcSU"  # kinds of elements that hold no Python objects
+LARGEST = 2**63 - 1  # the largest length of an array; products of much larger ones take hours
 
 
 def load_pickle(path: str | os.PathLike[str]) -> Any:
@@ -37,8 +38,8 @@ def load_pickle(path: str | os.PathLike[str]) -> Any:
     """
     content = _content(Path(path))
     try:
-        return _Reader(content).load()
-    except _ForeignError as foreign:
+        return Reader(content).load()
+    except ForeignError as foreign:
         raise DataError(str(path), f"asks for {foreign}", f"expected {_PLAIN}",
                         f"Nothing of it was executed. {_AGAIN}") from None
     except Exception as error:  # a damaged program fails in any way
@@ -54,21 +55,23 @@ def _content(path: Path) -> bytes:
                         f"expected {_PLAIN}", "Check the path.") from error
 
 
-class _ForeignError(Exception):
-    """The name of a class or function that no pickle of plain values needs."""
+class ForeignError(Exception):
+    """The name of a class or function that no pickle of this kind needs."""
 
 
 def _dtype(code: bytes | str, *_: Any) -> np.dtype:
     text = code.decode("ascii") if isinstance(code, bytes) else str(code)
     dtype = np.dtype(text)
     if dtype.kind not in _KINDS or dtype.shape or not dtype.itemsize:
-        raise _ForeignError(f"elements of type {text!r}")
+        raise ForeignError(f"elements of type {text!r}")
     return np.dtype(dtype, copy=True)  # of its own: its byte order is set later
 
 
 def _numbers(raw: bytes | str, dtype: np.dtype, shape: Any, order: str = "C") -> np.ndarray:
     content = _bytes(raw)
     lengths = (shape,) if isinstance(shape, int) else tuple(int(length) for length in shape)
+    if max(lengths, default=0) > LARGEST:
+        raise ValueError("an array with more elements than there can be")
     if math.prod(lengths) * dtype.itemsize != len(content) or min(lengths, default=0) < 0:
         raise ValueError(f"{len(content):,} bytes for an array {lengths} of {dtype}")
     return np.frombuffer(content, dtype).reshape(lengths, order="F" if order == "F" else "C")
@@ -98,7 +101,7 @@ def _empty_bytes() -> bytes:
 
 
 def _never(*_: Any) -> None:
-    raise _ForeignError("numpy.ndarray as a function")
+    raise ForeignError("numpy.ndarray as a function")
 
 
 _CALLS: dict[str, Callable[..., Any]] = {
@@ -108,7 +111,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     **{f"numpy.{core}.{name}": call for core in ("core", "_core") for name, call in {
         "multiarray._reconstruct": _empty_array, "multiarray.scalar": _scalar,
         "numeric._frombuffer": _numbers}.items()}}
-"""What a pickle may call, by the name that is written in it."""
+"""What a pickle of plain values may call, by the name that is written in it."""
 
 _PUSH = (
     pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK, pickle.DUP,
@@ -117,40 +120,86 @@ _PUSH = (
     pickle.STRING, pickle.BINSTRING, pickle.SHORT_BINSTRING, pickle.BINBYTES,
     pickle.SHORT_BINBYTES, pickle.BINBYTES8, pickle.UNICODE, pickle.BINUNICODE,
     pickle.SHORT_BINUNICODE, pickle.BINUNICODE8, pickle.EMPTY_LIST, pickle.EMPTY_DICT,
-    pickle.EMPTY_TUPLE, pickle.LIST, pickle.DICT, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2,
-    pickle.TUPLE3, pickle.APPEND, pickle.APPENDS, pickle.SETITEM, pickle.SETITEMS, pickle.PUT,
+    pickle.EMPTY_TUPLE, pickle.LIST, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2,
+    pickle.TUPLE3, pickle.APPEND, pickle.APPENDS, pickle.PUT,
     pickle.BINPUT, pickle.LONG_BINPUT, pickle.MEMOIZE, pickle.GET, pickle.BINGET,
     pickle.LONG_BINGET, pickle.GLOBAL, pickle.STACK_GLOBAL)
 """Opcodes that the standard reader may handle: they make plain values or look names up."""
 
 
-class _Reader(pickle._Unpickler):
+_KEYS = (str, bytes, int, float, np.generic)
+
+
+def plain_key(key: Any) -> Any:
+    """Return a key of a dict; the hash of deeply nested tuples would overflow the stack."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if not all(part is None or isinstance(part, _KEYS) for part in parts):
+        raise ValueError("a key of a dict is no text or number")
+    return key
+
+
+class Reader(pickle._Unpickler):
     """The standard reader in its Python form, without the opcodes that can make foreign objects.
 
     Its memo is a dict: a number in the file cannot make it reserve memory, as in the C form.
+
+    Args:
+        content: the pickle, or a file that stands where it begins.
+        room: bytes that its arrays may take.
+        encoding: of texts that Python 2 wrote; "bytes" leaves them as they are.
+
+    Attributes:
+        calls: functions by the names that pickles have for them; a subclass may have more.
+        constants: values by such names, which cannot be called.
     """
 
+    calls: ClassVar[dict[str, Callable[..., Any]]] = _CALLS
+    constants: ClassVar[dict[str, Any]] = {}
     dispatch: ClassVar[dict[int, Any]] = {
         code[0]: pickle._Unpickler.dispatch[code[0]] for code in _PUSH}
     dispatch[pickle.BYTEARRAY8[0]] = pickle._Unpickler.dispatch[pickle.BINBYTES8[0]]
 
-    def __init__(self, content: bytes) -> None:
-        super().__init__(io.BytesIO(content), encoding="bytes")
-        self.room = len(content)
+    def __init__(self, content: bytes | BinaryIO, room: int | None = None,
+                 encoding: str = "bytes") -> None:
+        file = io.BytesIO(content) if isinstance(content, bytes) else content
+        super().__init__(file, encoding=encoding)
+        self.room = len(content) if isinstance(content, bytes) else room or 0
 
     def find_class(self, module: Any, name: Any) -> Any:
+        """Return what a name stands for here; nothing is imported."""
         place = f"{module}.{name}"
-        if place not in _CALLS:
-            raise _ForeignError(place)
-        return _CALLS[place]
+        found = self.calls.get(place, self.constants.get(place))
+        if found is None:
+            raise ForeignError(place)
+        return found
 
     def _reduce(self) -> None:
         arguments, call = self.stack.pop(), self.stack.pop()  # type: ignore[attr-defined]
-        if not any(call is known for known in _CALLS.values()):
-            raise _ForeignError(f"a call of a {type(call).__name__}")
+        if not any(call is known for known in self.calls.values()):
+            raise ForeignError(f"a call of a {type(call).__name__}")
         value = call(*arguments)
         self._charge(getattr(value, "nbytes", 0))
         self.stack.append(value)  # type: ignore[attr-defined]
+
+    def _dict(self) -> None:
+        items = self.pop_mark()  # type: ignore[attr-defined]
+        self.stack.append({})  # type: ignore[attr-defined]
+        self._set(items)
+
+    def _setitems(self) -> None:
+        self._set(self.pop_mark())  # type: ignore[attr-defined]
+
+    def _setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()  # type: ignore[attr-defined]
+        self._set([key, value])
+
+    def _set(self, items: list[Any]) -> None:
+        """Put keys and values into the dict on the stack."""
+        target = self.stack[-1]  # type: ignore[attr-defined]
+        if not isinstance(target, dict):
+            raise ForeignError(f"items of a {type(target).__name__}")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[plain_key(key)] = value
 
     def _build(self) -> None:
         """Set the state of an array or a dtype in place, as the memo may know it already."""
@@ -167,7 +216,7 @@ class _Reader(pickle._Unpickler):
             wanted = target.newbyteorder(order).__reduce__()[2]
             target.__setstate__(wanted)  # type: ignore[attr-defined]
         else:
-            raise _ForeignError(f"the state of a {type(target).__name__}")
+            raise ForeignError(f"the state of a {type(target).__name__}")
 
     def _charge(self, size: int) -> None:
         self.room -= size
@@ -175,4 +224,7 @@ class _Reader(pickle._Unpickler):
             raise ValueError("its arrays are larger than the file")
 
     dispatch[pickle.REDUCE[0]] = _reduce
+    dispatch[pickle.DICT[0]] = _dict
+    dispatch[pickle.SETITEM[0]] = _setitem
+    dispatch[pickle.SETITEMS[0]] = _setitems
     dispatch[pickle.BUILD[0]] = _build

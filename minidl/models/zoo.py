@@ -11,6 +11,7 @@ from ..nn import Module
 from .alexnet import alexnet
 from .cats_dogs_small import cats_dogs_small
 from .deepergooglenet import deepergooglenet
+from .efficientnet_lite0 import efficientnet_lite0
 from .googlenet import googlenet
 from .imdb_conv1d import LENGTH, imdb_conv1d
 from .lab1_cifar import lab1_cifar
@@ -27,6 +28,7 @@ from .resnet50 import resnet50
 from .resnet_cifar import resnet_cifar
 from .resnet_tiny_imagenet import resnet_tiny_imagenet
 from .shallownet import shallownet
+from .squeezenet import squeezenet
 from .telemetry_conv1d import telemetry_conv1d
 from .vgg16 import vgg16
 
@@ -78,6 +80,7 @@ def _adam(learning_rate: float = 0.001) -> dict[str, Any]:
 
 
 _RMSPROP = {"name": "RMSprop", "learning_rate": 0.001}
+_RMSPROP_MOMENTUM = {"name": "RMSprop", "learning_rate": 0.016, "momentum": 0.9, "epsilon": 1e-3}
 _NLL, _CLASSES, _BINARY = "nll", "categorical_crossentropy", "binary_crossentropy"
 _MNIST, _CIFAR, _TINY, _IMAGENET = (28, 28, 1), (32, 32, 3), (64, 64, 3), (224, 224, 3)
 
@@ -130,6 +133,10 @@ _PAPERS = (
     Entry("resnet50", resnet50, _IMAGENET, 1000, 256, _sgd(0.1), _CLASSES,
           "He et al. 2015, in Keras' form; book, chapter 10: features", 25_636_712,
           bench_batch=32),
+    Entry("squeezenet", squeezenet, (227, 227, 3), 1000, 512, _sgd(0.04), _CLASSES,
+          "Iandola et al. 2016, version 1.1", 1_235_496, bench_batch=32),
+    Entry("efficientnet_lite0", efficientnet_lite0, _IMAGENET, 1000, 256, _RMSPROP_MOMENTUM,
+          _CLASSES, "Tan and Le 2019, TensorFlow's lite variant", 4_694_024, bench_batch=32),
 )
 
 ENTRIES: dict[str, Entry] = {entry.name: entry for entry in _LECTURES + _BOOK + _PAPERS}

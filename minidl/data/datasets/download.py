@@ -17,6 +17,10 @@ from ...errors import DataError
 TIMEOUT = 30.0
 """Seconds that a server may stay silent before the next mirror is tried."""
 
+_SHA = "sha256:"
+_ANOTHER_WAY = ("Check the network; or get the files in another way and name the folder they are "
+                'in: load_data(data="DIR"), on the command line --data DIR.')
+
 
 def cache_folder(name: str) -> Path:
     """Return the folder that downloads of this data set are kept in; it need not exist.
@@ -43,8 +47,22 @@ def md5_of(path: Path, unpacked: bool = False) -> str:
         return hashlib.file_digest(file, sums).hexdigest()
 
 
-def download(where: str, mirrors: Sequence[str], target: Path, md5: str,
-             unpacked: bool = False) -> None:
+def checksum_of(path: Path, like: str, unpacked: bool = False) -> str:
+    """Return the checksum of a file in the form of another one.
+
+    Args:
+        like: an md5 sum; or "sha256:" and as many of that sum's first digits as are to be returned.
+        unpacked: sum up what the file, a gzip, holds (md5 only).
+    """
+    if not like.startswith(_SHA):
+        return md5_of(path, unpacked)
+    with path.open("rb") as file:
+        digits = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{_SHA}{digits[:len(like) - len(_SHA)]}"
+
+
+def download(where: str, mirrors: Sequence[str], target: Path, checksum: str,
+             unpacked: bool = False, remedy: str = _ANOTHER_WAY) -> None:
     """Fetch `target.name` from the first mirror that gives the right file, and put it at `target`.
 
     Nothing is left at `target`, nor beside it, unless the whole file came and its sum is right.
@@ -52,7 +70,8 @@ def download(where: str, mirrors: Sequence[str], target: Path, md5: str,
     Args:
         where: name of the data set, for messages.
         mirrors: base URLs, each ending in a slash, tried in turn.
-        md5: expected sum; of the gzip file's content if `unpacked` is set.
+        checksum: expected, as in `checksum_of`; of the gzip file's content if `unpacked` is set.
+        remedy: what to do where there is no network, for the error.
 
     Raises:
         DataError: no mirror gave the file, or the folder cannot be written.
@@ -63,14 +82,13 @@ def download(where: str, mirrors: Sequence[str], target: Path, md5: str,
     _make_folder(where, target.parent)
     failures = []
     for base in mirrors:
-        failure = _fetch(base + target.name, target, md5, unpacked)
+        failure = _fetch(base + target.name, target, checksum, unpacked)
         if failure is None:
             return
         failures.append(f"{base + target.name}: {failure}")
     raise DataError(where, f"could not download {target.name} ({'; '.join(failures)})",
                     "one of these addresses should have given the published file",
-                    "Check the network; or get the files in another way and name the folder they "
-                    'are in: load_data(data="DIR"), on the command line --data DIR.')
+                    remedy)
 
 
 def _pooch() -> Any:
@@ -88,16 +106,17 @@ def _make_folder(where: str, folder: Path) -> None:
                         "Set the environment variable MINIDL_CACHE to another folder.") from error
 
 
-def _fetch(url: str, target: Path, md5: str, unpacked: bool) -> str | None:
+def _fetch(url: str, target: Path, checksum: str, unpacked: bool) -> str | None:
     """Return None if the file is in place now, else what went wrong."""
     fetch = _pooch().HTTPDownloader(chunk_size=1 << 16, timeout=TIMEOUT)
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="part-") as folder:
             part = Path(folder) / target.name
             fetch(url, str(part), None)
-            came = md5_of(part, unpacked)
-            if came != md5:
-                return f"came with md5 {came} instead of {md5}"
+            came = checksum_of(part, checksum, unpacked)
+            if came != checksum:
+                kind = "" if came.startswith(_SHA) else "md5 "
+                return f"came with {kind}{came} instead of {checksum}"
             os.replace(part, target)
     except (OSError, EOFError, zlib.error) as error:  # those of requests are OSErrors
         status = getattr(getattr(error, "response", None), "status_code", None)
