@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:  # for editors and type checkers; a test holds it to the table
     from . import data as data
     from . import errors as errors
+    from . import io as io
     from . import models as models
     from . import nn as nn
     from . import optim as optim
@@ -78,6 +79,7 @@ _PLACES = {
     "layers": "nn.layers",
     "models": "models",
     "load_model": "nn.load:load_model",
+    "io": "io",
     # training
     "optim": "optim",
     "schedules": "optim.schedules",

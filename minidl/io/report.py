@@ -71,6 +71,11 @@ class Report:
         return [row for row in self.rows if row.loaded]
 
     @property
+    def names(self) -> dict[str, str]:
+        """What the file calls the layers, by their path in the model; `save_torch` takes it."""
+        return {row.ours.rpartition("/")[0]: row.theirs.rpartition(".")[0] for row in self.rows}
+
+    @property
     def complete(self) -> bool:
         """Whether every weight of the model and every array of the file has its partner."""
         return not (self.left_over or self.missing) and len(self.loaded) == len(self.rows)
