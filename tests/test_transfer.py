@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 import minidl as dl
 from minidl import errors
+from minidl.cli import main
 from minidl.data import HDF5Source
 from minidl.data.resumable import ResumableHDF5Writer
 from minidl.models.transfer import fine_tuned, joined, train_from, with_head
@@ -40,11 +40,12 @@ def images(count, seed=0, size=8):
     return x, y.astype(np.int64)
 
 
-def body(input_shape=(8, 8, 3), include_top=True, weights=None, classes=4):
-    """Return a small trained-looking network with batch normalisation; weights is a seed."""
+def body(input_shape=(8, 8, 3), include_top=True, weights=None, classes=4, bytes_in=False):
+    """Return a small network with batch normalisation; weights is a seed."""
     dl.random.seed(7 if weights is None else int(weights))
     x = dl.Input(input_shape)
-    y = L.Conv2D(4, 3, padding="same", activation="relu", name="conv1")(x)
+    y = L.Rescaling(1 / 255)(x) if bytes_in else x
+    y = L.Conv2D(4, 3, padding="same", activation="relu", name="conv1")(y)
     y = L.BatchNormalization(name="bn1")(y)
     y = L.Conv2D(5, 3, padding="same", activation="relu", name="conv2",
                  kernel_regularizer="l2")(y)
@@ -480,3 +481,93 @@ def test_a_run_on_features_resumes(tmp_path, monkeypatch, grid):
 def test_options_that_a_recipe_does_not_take(tmp_path, changes, options, text):
     with pytest.raises(errors.ArgumentError, match=text):
         run(recipe(**changes), tmp_path, **options)
+
+
+# ---- command line --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with pictures of three kinds, and a saved network for them."""
+    from PIL import Image
+
+    for number, (image, label) in enumerate(zip(*images(48), strict=True)):
+        place = tmp_path / "photos" / NAMES[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number}.png")
+    body(bytes_in=True).save(tmp_path / "net")
+    return tmp_path
+
+
+def test_extract_and_classify(photos, capsys):
+    file, out = str(photos / "f.hdf5"), photos / "out"
+    extract = ["extract", str(photos / "net"), "--data", str(photos / "photos"), "--out", file,
+               "--layer", "pool2", "--pooling", "avg"]
+    assert main(extract) == 0
+    rows, labels, names = arrays(file)
+    assert rows.shape == (48, 5) and names == sorted(NAMES)
+    assert "48 samples of 5 features" in capsys.readouterr().out
+    assert main(extract) == 1 and "the file is there already" in capsys.readouterr().err
+    classify = ["classify", file, "--out", str(out), "--c", "1,100"]
+    assert main(classify) == 0
+    said = capsys.readouterr().out
+    found = LogisticRegression.load(out / "classifier")
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert found.class_names == tuple(names) and set(found.scores) == {1.0, 100.0}
+    assert f"Accuracy {report['test']['accuracy']:.4f} on 12 test rows" in said
+    assert "precision" in said and "rank-1" in (out / "classification.txt").read_text("utf-8")
+    assert (out / "confusion.png").stat().st_size > 1000
+    assert main(classify) == 1 and "holds a classifier already" in capsys.readouterr().err
+    assert main([*classify, "--overwrite", "--in-order", "--c", "1"]) == 0
+    last = LogisticRegression.load(out / "classifier").predict(rows[36:])
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert report["test"]["accuracy"] == pytest.approx(np.mean(last == labels[36:]))
+
+
+@pytest.mark.parametrize(("words", "text"), [
+    ("extract net --data photos --out f.hdf5 --layer pol2", "Did you mean pool2"),
+    ("extract squeezenet --data photos --out f.hdf5", "squeezenet without weights"),
+    ("extract lenet --data photos --out f.hdf5", "a network that has published weights"),
+    ("extract sqeezenet --data photos --out f.hdf5", "Did you mean squeezenet"),
+    ("classify photos.hdf5 --out out", "photos.hdf5"),
+    ("inspect vgg61", "Did you mean vgg16"),
+    ("train lecture_mnist --weights FILE --out out", "lecture_mnist begins with random ones")])
+def test_errors_of_the_commands(photos, monkeypatch, capsys, words, text):
+    monkeypatch.chdir(photos)
+    assert main(words.split()) == 1
+    assert text in capsys.readouterr().err
+
+
+def test_inspect_shows_numbers_shapes_and_what_is_trained(tmp_path, capsys):
+    model = tuned()
+    train_from(model, "conv2")
+    model.save(tmp_path / "m")
+    assert main(["inspect", str(tmp_path / "m")]) == 0
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert cells[0] == ["number", "layer", "type", "output", "parameters", "trained"]
+    assert cells[1] == ["0", "conv1", "Conv2D", "8 x 8 x 4", "112", "no"]
+    assert cells[3] == ["2", "conv2", "Conv2D", "8 x 8 x 5", "185", "yes"]
+    assert cells[-1] == ["8", "head_labels", "Dense", "3", "21", "yes"]
+
+
+SMALL = "squeezenet"
+OURS = [pytest.param(name, marks=[] if dl.recipes.get(name).pretrained == SMALL
+                     else pytest.mark.slow) for name in dl.recipes.names()
+        if dl.recipes.get(name).stages or dl.recipes.get(name).features]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_recipes_of_transfer_learning_fit_together(name):
+    mine = dl.recipes.get(name)
+    if mine.stages:
+        assert sum(stage.epochs for stage in mine.stages) == mine.epochs
+        model = mine.model()
+        for stage in mine.stages:
+            assert train_from(model, stage.train_from)
+    if mine.features:
+        network = mine.features.network()
+        cut = network.up_to(mine.features.layer) if mine.features.layer else network
+        shape = cut.compute_output_shape((None, *mine.data.shape))
+        width = shape[-1] if mine.features.pooling else np.prod(shape[1:])
+        assert mine.model().input_shape == (None, width)

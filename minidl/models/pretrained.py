@@ -116,7 +116,7 @@ def _origin_named(network: str, word: str, style: object) -> Origin:
     """Return the origin that a word means: the first that has a file, and is of the style."""
     published = [origin for origin in ORIGINS[network] if origin.file]
     fitting = [origin for origin in published if word == f"{_WORD}-{origin.name}"
-               or word == _WORD and (style is None or origin.style in (None, style))]
+               or (word == _WORD and (style is None or origin.style in (None, style)))]
     if not fitting:
         words = ", ".join(f'"{_WORD}-{origin.name}"' for origin in published)
         fits = f" {published[0].write}" if word == _WORD else ""

@@ -52,7 +52,7 @@ def origin_of(recipe: Recipe, weights: Any) -> str | None:
     if recipe.pretrained not in ORIGINS:
         return None
     origin = Pretrained.find(recipe.pretrained, weights, include_top=False).origin
-    return origin and origin.name
+    return origin.name if origin else None
 
 
 def as_weights_want(recipe: Recipe, settings: dict[str, Any]) -> Recipe:

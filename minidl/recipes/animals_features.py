@@ -1,0 +1,28 @@
+"""Animals by SqueezeNet's features and logistic regression: the book's way with a small network."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ..models import squeezenet
+from ..models.imagenet import Preprocess
+from ..models.transfer import softmax_regression
+from ..optim import SGD
+from ..train.linear import GRID
+from .recipe import Features, Recipe
+from .sets import animals
+
+RECIPE = Recipe(
+    name="animals_features",
+    source="book, chapter 3, with SqueezeNet",
+    printed="0.98 (VGG16)",
+    data=animals(227, Preprocess("squeezenet")),
+    pretrained="squeezenet",
+    features=Features(partial(squeezenet, include_top=False), pooling="avg"),
+    grid=GRID,
+    model=partial(softmax_regression, 512, classes=3),
+    optimizer=SGD,
+    loss="sparse_categorical_crossentropy",
+    epochs=1,
+    notes="The book takes VGG16 (animals_vgg16).",
+)
