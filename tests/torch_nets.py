@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 
-def vgg16(pixels: int, classes: int = 1000, width: int = 64) -> nn.Module:
-    """Return the network; `pixels` of the last map are flattened, dense layers have `width`."""
+def vgg16(pixels: int) -> nn.Module:
+    """Return the network for images whose last map has so many pixels."""
     layers: list[nn.Module] = []
     channels = 3
     for step in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
@@ -18,13 +18,10 @@ def vgg16(pixels: int, classes: int = 1000, width: int = 64) -> nn.Module:
             channels = step
         else:
             layers += [nn.MaxPool2d(2)]
-    net = nn.Module()
-    net.features = nn.Sequential(*layers)
-    net.classifier = nn.Sequential(
-        nn.Linear(512 * pixels, width), nn.ReLU(), nn.Dropout(), nn.Linear(width, width), nn.ReLU(),
-        nn.Dropout(), nn.Linear(width, classes))
-    net.forward = lambda x: net.classifier(net.features(x).flatten(1))  # type: ignore[method-assign]
-    return net
+    dense = nn.Sequential(
+        nn.Linear(512 * pixels, 4096), nn.ReLU(), nn.Dropout(),
+        nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 1000))
+    return nn.ModuleDict({"features": nn.Sequential(*layers), "classifier": dense})
 
 
 class Fire(nn.Module):
@@ -91,15 +88,13 @@ def resnet50() -> nn.Module:
     return nn.ModuleDict(parts)
 
 
-def outputs(net: nn.Module, x: Any) -> Any:
+def outputs(net: nn.ModuleDict, x: Any) -> Any:
     """Return probabilities for images with channels last."""
     y = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
     with torch.no_grad():
-        if isinstance(net, nn.ModuleDict):
-            for part in net.values():
-                y = part(y)
-        else:
-            y = net.forward(y)
+        for part in net.values():
+            first = part[0] if isinstance(part, nn.Sequential) else part
+            y = part(y.flatten(1) if isinstance(first, nn.Linear) else y)
     return y.softmax(1).numpy()
 
 

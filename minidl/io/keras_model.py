@@ -25,7 +25,7 @@ from .keras_entries import (
 )
 from .keras_files import open_keras
 from .keras_graph import Call, Ref, calls_of, damaged, filled, in_order, structure
-from .keras_layers import OPERATIONS, Rule, layer_from, rule_of
+from .keras_layers import IGNORED, OPERATIONS, Rule, layer_from, rule_of
 from .keras_partners import renamed
 from .keras_values import Room, plain
 from .match import match
@@ -151,7 +151,7 @@ class _Builder:
     def rule(self, kind: Any) -> Rule:
         if kind in self.custom:
             cls = self.custom[kind]
-            return Rule(cls, {key: (key, plain) for key in arguments_of(cls)})
+            return Rule(cls, {key: (key, plain) for key in arguments_of(cls) if key not in IGNORED})
         return rule_of(kind)
 
     # ---- sequential ----

@@ -13,7 +13,7 @@ from ..errors import FormatError
 from .groups import IGNORED, Group, Layer, Slot, groups_of, layers_of, partners
 from .layout import Layout, orders
 from .pairing import pair
-from .report import Report, Row, named_shapes
+from .report import Report, Row, Shape, named_shapes
 
 Names = Mapping[str, str | None] | Callable[[str], str | None]
 
@@ -194,7 +194,8 @@ def _settle(layers: list[Layer], weights: Weights, plan: _Plan) -> None:
                       if s.path not in {r.ours for r in report.rows} | plan.kept}
     rest = {n for n in arrays if n not in {r.theirs for r in report.rows}}
     ignored = {n for n in rest if n.endswith(IGNORED)}
-    twins = {n for n in rest - ignored if any(_same(arrays[n], a) for a in plan.arrays)}
+    known = {_place(array) for array in plan.arrays}
+    twins = {n for n in rest - ignored if arrays[n].size and _place(arrays[n]) in known}
     report.left_over = {n: arrays[n].shape for n in arrays if n in rest - ignored - twins}
     roles = {slot.role for slot in plan.slots}
     report.notes += [text for text, said in (
@@ -207,9 +208,9 @@ def _settle(layers: list[Layer], weights: Weights, plan: _Plan) -> None:
         report.notes += _doubts(slot, array)
 
 
-def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and a.size > 0 and (
-        np.shares_memory(a, b) or np.array_equal(a, b))
+def _place(array: np.ndarray) -> tuple[int, Shape, Shape]:
+    """Return what two names of one array share."""
+    return array.__array_interface__["data"][0], array.shape, array.strides
 
 
 def _doubts(slot: Slot, array: np.ndarray) -> list[str]:
@@ -255,12 +256,17 @@ def _check(plan: _Plan) -> str:
     wrong, rounded = [], 0
     for slot, array in zip(plan.slots, plan.arrays, strict=True):
         here = slot.turn.to_theirs(slot.tensor.array)
-        wanted = array.astype(here.dtype)
+        wanted = array.astype(here.dtype, copy=False)
         rounded += array.dtype.itemsize > here.dtype.itemsize
-        if np.ascontiguousarray(here).tobytes() != np.ascontiguousarray(wanted).tobytes():
+        if not np.array_equal(_bits(here), _bits(wanted)):
             wrong.append(slot.path)
     if wrong:
         raise FormatError(plan.report.source, f"{', '.join(wrong)} hold other values than the file",
                           "expected the same bits", "This is a fault of minidl: please report it.")
     text = f"turned back, all {len(plan.slots)} arrays equal the file's bit by bit"
     return f"{text}, {rounded} of them rounded to the model's type" if rounded else text
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    """Return floats as whole numbers, so that NaN equals itself."""
+    return array.view(f"u{array.itemsize}")

@@ -15,8 +15,8 @@ from .layout import Layout
 from .match import Weights
 from .torch_file import LEGACY
 
-MOST = 100_000
-"""Values that a file may hold, lists and dicts included; their lengths are limited, too."""
+MOST, DEPTH = 100_000, 16
+"""Values that a file may hold, lists and dicts included, and how many of these in one another."""
 
 
 def read_pickle(path: str | os.PathLike[str], layout: Layout = "channels_last") -> Weights:
@@ -66,12 +66,14 @@ def _arrays(file: str, tree: Any) -> dict[str, np.ndarray]:
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
             found["/".join(way)] = value
         elif isinstance(value, (Mapping, list, tuple)):
+            if len(waiting) + len(value) > MOST or len(way) == DEPTH:
+                break
             waiting += reversed([((*way, name), inner) for name, inner in _items(value)])
         elif value is not None and not isinstance(value, (int, float)):
             raise FormatError(file, f"holds a {type(value).__name__} at {'/'.join(way) or 'its top'}",
                               "expected arrays in dicts and lists", "Save the arrays alone.")
-    raise FormatError(file, f"holds more than {MOST:,} values", "expected arrays in dicts and lists",
-                      "Save the arrays alone.")
+    raise FormatError(file, f"holds more than {MOST:,} values, or lists in {DEPTH} others",
+                      "expected arrays in dicts and lists", "Save the arrays alone.")
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
