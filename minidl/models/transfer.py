@@ -19,6 +19,7 @@ from ..nn.layers import (
     RandomZoom,
 )
 from ..nn.model import find_layer
+from ..nn.tree import leaves, map_tree
 from .blocks import fc_head
 
 POOLINGS: dict[str | None, Callable[..., Any]] = {
@@ -38,16 +39,36 @@ def with_head(body: Any, head: Callable[[Symbol], Any], name: str | None = None)
     >>> with_head(body, partial(fc_head, classes=5, units=16)).output_shape
     (None, 5)
     """
-    graph = body.to_graph()
-    return Model(graph.inputs[0], head(graph.outputs), name=name)
+    x, y = _again(body.to_graph())
+    return Model(x, head(y), name=name)
+
+
+def _again(graph: Model) -> tuple[Symbol, Any]:
+    """Return input and output of the same layers, called anew.
+
+    So the names of layers that were cut off are free.
+    """
+    old = graph.inputs[0]
+    x = Input(old.shape[1:], old.node.name, old.dtype.name)
+    known: dict[Symbol, Symbol] = {old: x}
+
+    def new(leaf: Any) -> Any:
+        return known[leaf] if isinstance(leaf, Symbol) else leaf
+
+    for node in graph.nodes:
+        args, options = map_tree(new, (node.args, node.options))
+        made = node.layer(*args, **options)
+        known.update(zip(node.symbols, leaves(made), strict=True))
+    return x, map_tree(new, graph.outputs)
 
 
 def fine_tuned(network: Callable[..., Any], input_shape: tuple[int, int, int], classes: int,
-               units: int = 256, weights: Any = None) -> Model:
+               units: int = 256, pooling: str | None = None, weights: Any = None) -> Model:
     """Return a network's body with the book's new head on it (`blocks.fc_head`).
 
     Args:
         network: a function of `minidl.models` that takes `include_top`, and `weights`.
+        units, pooling: of the head.
         weights: of the body: a file, "imagenet", or None for random ones.
 
     >>> from .vgg16 import vgg16
@@ -55,7 +76,8 @@ def fine_tuned(network: Callable[..., Any], input_shape: tuple[int, int, int], c
     15243601
     """
     body = network(input_shape, include_top=False, **given(weights))
-    return with_head(body, partial(fc_head, classes=classes, units=units), f"{body.name}_fc_head")
+    head = partial(fc_head, classes=classes, units=units, pooling=pooling)
+    return with_head(body, head, f"{body.name}_fc_head")
 
 
 def given(weights: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ RECIPE = Recipe(
     printed="0.90 after the warm-up, 0.94 at the end (VGG16, Flowers-17)",
     data=DATA,
     pretrained="squeezenet",
-    model=partial(fine_tuned, squeezenet, (SIZE, SIZE, 3), classes=5),
+    model=partial(fine_tuned, squeezenet, (SIZE, SIZE, 3), classes=5, pooling="avg"),
     stages=(Stage(10, partial(RMSprop, learning_rate=0.001), "flatten"),
             Stage(20, partial(SGD, learning_rate=0.001, momentum=0.9), "fire6_squeeze1x1")),
     optimizer=partial(RMSprop, learning_rate=0.001),
@@ -32,5 +32,6 @@ RECIPE = Recipe(
     batch_size=32,
     test_batch_size=64,
     workers=1,
-    notes="The book takes VGG16 (flowers_vgg16_finetune), 125 epochs and no momentum.",
+    notes="The book takes VGG16 (flowers_vgg16_finetune), flattens its outputs, and trains for 125 "
+          "epochs.",
 )

@@ -6,12 +6,11 @@ from dataclasses import replace
 from functools import partial
 
 from ..models import vgg16
-from ..models.imagenet import Preprocess
 from ..models.transfer import fine_tuned
 from ..optim import SGD, RMSprop
 from .flowers_finetune import DATA
 from .flowers_finetune import RECIPE as SMALL
-from .prepare import one_hot
+from .prepare import one_hot, unit_range
 from .recipe import Stage
 from .sets import flowers
 
@@ -21,12 +20,12 @@ RECIPE = replace(
     SMALL,
     name="flowers_vgg16_finetune",
     source="book, chapter 5",
-    data=flowers(SIZE, Preprocess("vgg16"), label=one_hot, augment=DATA.augment),
+    data=flowers(SIZE, unit_range, label=one_hot, augment=DATA.augment),
     pretrained="vgg16",
     model=partial(fine_tuned, vgg16, (SIZE, SIZE, 3), classes=5),
     stages=(Stage(25, partial(RMSprop, learning_rate=0.001), "flatten"),
             Stage(100, partial(SGD, learning_rate=0.001), "block5_conv1")),
     epochs=125,
-    notes="The book scales pixels to 0 to 1; here they are as the weights were trained. It has 17 "
-          "kinds.",
+    notes="Pixels are scaled to 0 to 1, as in the book, though the weights are used to others. The "
+          "book has 17 kinds.",
 )

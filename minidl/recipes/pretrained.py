@@ -56,10 +56,10 @@ def origin_of(recipe: Recipe, weights: Any) -> str | None:
 
 
 def as_weights_want(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
-    """Return a recipe whose images are scaled as its weights, by their origin, were trained."""
-    if settings.get("origin") is None:
-        return recipe
+    """Return a recipe with `Preprocess` for its images for the weights' origin, if it has one."""
     from ..models.imagenet import Preprocess
+    if settings.get("origin") is None or not isinstance(recipe.data.image, Preprocess):
+        return recipe
     image = Preprocess(str(recipe.pretrained), settings["origin"])
     return replace(recipe, data=replace(recipe.data, image=image))
 
