@@ -106,7 +106,7 @@ class LogisticRegression:
 
 def fit_logistic_regression(x: Any, y: Any, class_names: Sequence[str] | None = None, *,
                             grid: Sequence[float] = GRID, folds: int = 3, jobs: int | None = None,
-                            standardize: bool = True, max_iter: int = 1000, tol: float = 1e-4
+                            standardize: bool = True, max_iter: int = 300, tol: float = 1e-4
                             ) -> LogisticRegression:
     """Return the logistic regression with the c of a grid that cross-validation likes best.
 
@@ -124,7 +124,8 @@ def fit_logistic_regression(x: Any, y: Any, class_names: Sequence[str] | None = 
         jobs: processes that fit at the same time, -1 for one per processor.
         standardize: bring every feature to mean 0 and deviation 1 first; the search then needs
             far fewer steps.
-        max_iter: steps of L-BFGS at most.
+        max_iter: steps of L-BFGS at most; large values of c on classes that overlap take many
+            more, and are no better for it.
         tol: size of the largest component of the gradient at which it ends.
 
     Raises:
