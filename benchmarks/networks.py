@@ -14,7 +14,7 @@ from minidl.models.zoo import ENTRIES, Entry
 from minidl.nn import Model
 from minidl.nn.layers import Embedding, Rescaling
 
-INFERENCE = ("vgg16",)
+INFERENCE = ("vgg16", "squeezenet", "efficientnet_lite0")
 """Networks whose sources use them as they are, to compute features: no loss, no update."""
 
 NUMBERED = ("nll", "sparse_categorical_crossentropy")

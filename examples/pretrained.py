@@ -40,7 +40,8 @@ def count(network, paths, probabilities):
     labels = np.array([int(found[1]) for found in known])
     ranks = [round(len(paths) * r) for r in dl.metrics.rank_accuracy(labels, probabilities)]
     print(f"{network}: {ranks[0]}/{len(paths)} right, {ranks[1]}/{len(paths)} among the first five")
-    if len(paths) == 20 and any(r < s for r, s in zip(ranks, SURE.get(network, (0, 0)))):
+    if len(paths) == 20 and any(r < s for r, s in zip(ranks, SURE.get(network, (0, 0)),
+                                                      strict=True)):
         raise SystemExit(f"expected at least {SURE[network]}")
 
 
@@ -48,7 +49,7 @@ if len(sys.argv) > 3:
     named = [Path(argument) for argument in sys.argv[3:]]
     images = sorted(str(p) for n in named for p in (n.glob("*.jpg") if n.is_dir() else [n]))
     said = classify(sys.argv[1], sys.argv[2], images)
-    for image, classes in zip(images, imagenet.decode_predictions(said, top=3)):
+    for image, classes in zip(images, imagenet.decode_predictions(said, top=3), strict=True):
         print(f"{image}: " + ", ".join(f"{name} {p:.2f}" for _, name, p in classes))
     count(sys.argv[1], images, said)
 else:

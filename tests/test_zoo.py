@@ -633,6 +633,16 @@ def test_residual_networks_of_2015_start_from_hes_distribution():
         assert spread == pytest.approx(1, abs=0.03), layer
 
 
+def test_the_efficient_network_starts_from_the_sources_distribution():
+    values = models.efficientnet_lite0().state_dict()
+    for layer, fan_out in (("block5b_dwconv", 25), ("block6c_expand_conv", 1152),
+                           ("top_conv", 1280)):
+        spread = values[f"{layer}/kernel"].std() * np.sqrt(fan_out / 2)
+        assert spread == pytest.approx(1, abs=0.03), layer
+    largest = np.abs(values["predictions/kernel"]).max()
+    assert 0.99 * 0.001 ** 0.5 < largest <= 0.001 ** 0.5
+
+
 # ---- steps and files -----------------------------------------------------------------------
 
 

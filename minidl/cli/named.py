@@ -23,10 +23,10 @@ def predict(arguments: argparse.Namespace) -> None:
                             "Leave --weights out to use a model of your own, in its folder.")
     trained = Pretrained.find(network, arguments.weights)
     model = ENTRIES[network].build(weights=trained)  # type: ignore[call-arg]
-    origin = trained.origin and trained.origin.name
+    origin = trained.origin.name if trained.origin else None
+    height, width, _ = ENTRIES[network].input_shape
     for path in arguments.images:
-        image = read_image(path, ENTRIES[network].input_shape[:2], "crop",
-                           interpolation=imagenet.INTERPOLATION)
+        image = read_image(path, (height, width), "crop", interpolation=imagenet.INTERPOLATION)
         rows = model.eval()(imagenet.preprocess_input(image[None], network, origin)).numpy()
         _show(path, imagenet.decode_predictions(np.asarray(rows))[0])
 

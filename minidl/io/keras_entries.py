@@ -12,7 +12,7 @@ from ..nn.naming import snake_case
 from .keras_graph import damaged
 from .keras_values import LARGEST
 
-CALLS_IN_ALL = 20_000  # of layers, those in models in models for every time they are run
+CALLS_IN_ALL = 10_000  # of layers, those in models in models for every time they are run
 
 
 def config_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:

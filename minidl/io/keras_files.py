@@ -179,7 +179,7 @@ def _version_3(tree: Tree, name: str) -> KerasFile:
         place, _, number = path.rpartition("/")
         if f"/{place}".endswith("/vars") and number.isdecimal() and _kept(array):
             numbered.setdefault(place.removesuffix("vars").rstrip("/"), {})[int(number)] = array
-    if not numbered:
+    if not any(f"/{path}".endswith("/vars") for path in tree.groups):
         raise FormatError(name, "it is HDF5, but has no weights as Keras writes them",
                           "expected groups `vars`, or the attribute layer_names",
                           "Data sets are read by minidl.data.HDF5Source.")

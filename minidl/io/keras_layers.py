@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,14 +107,21 @@ def layer_from(rule: Rule, config: Mapping[str, Any], name: str, axes: int | Non
     """Return a layer from its config, whose weights are zeros of `room` when it is built."""
     options = {**rule.options(config, axes), "name": name, "dtype": dtype(config.get("dtype")),
                "trainable": bool(config.get("trainable", True))}
-    if not isinstance(rule.make, type):
-        starts = {f"{weight}_initializer" for weight in rule.weights}
-        return rule.make(**{**options, **dict.fromkeys(starts, room)})
-    starts = {key for key in arguments_of(rule.make) if key.endswith("_initializer")}
+    starts = {f"{weight}_initializer" for weight in rule.weights}
     layer = rule.make(**{**options, **dict.fromkeys(starts, room)})
-    kept = {k: v for k, v in options.items() if v is not None or k not in starts}
-    layer.__dict__["_given"] = ((), kept)  # the file's initialisers are the layer's config
+    if isinstance(rule.make, type):  # the file's initialisers are the layer's config
+        kept = {k: v for k, v in options.items() if v is not None or k not in starts}
+        layer.__dict__["_given"] = ((), kept)
     return layer
+
+
+def custom_rule(cls: type[Module]) -> Rule:
+    """Return the rule for a class that is not Keras's: it takes the arguments that it has."""
+    names = [key for key in arguments_of(cls) if key not in IGNORED]
+    weights = [key.removesuffix("_initializer") for key in inspect.signature(cls).parameters
+               if key.endswith("_initializer")]
+    values = {key: plain for key in names if key.rpartition("_")[2] not in WEIGHT_KEYS}
+    return Rule(cls, {key: (key, convert) for key, convert in values.items()}, tuple(weights))
 
 
 # ---- the table -----------------------------------------------------------------------------

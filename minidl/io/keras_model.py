@@ -10,7 +10,6 @@ from typing import Any
 
 from ..errors import ArgumentError, FormatError, MinidlError
 from ..nn import Model, Sequential, Symbol
-from ..nn.configurable import arguments_of
 from ..nn.merge import Arithmetic
 from ..nn.module import Module
 from ..nn.tree import leaves
@@ -25,9 +24,9 @@ from .keras_entries import (
 )
 from .keras_files import open_keras
 from .keras_graph import Call, Ref, calls_of, damaged, filled, in_order, structure
-from .keras_layers import IGNORED, OPERATIONS, Rule, layer_from, rule_of
+from .keras_layers import OPERATIONS, Rule, custom_rule, layer_from, rule_of
 from .keras_partners import renamed
-from .keras_values import Room, plain
+from .keras_values import Room
 from .match import match
 from .report import Report
 
@@ -150,8 +149,7 @@ class _Builder:
 
     def rule(self, kind: Any) -> Rule:
         if kind in self.custom:
-            cls = self.custom[kind]
-            return Rule(cls, {key: (key, plain) for key in arguments_of(cls) if key not in IGNORED})
+            return custom_rule(self.custom[kind])
         return rule_of(kind)
 
     # ---- sequential ----

@@ -9,6 +9,11 @@ from .keras_files import KerasFile
 from .match import Weights
 
 
+ROLES = {"kernel": ("kernel", "depthwise_kernel"), "depthwise/kernel": ("depthwise_kernel",),
+         "pointwise/kernel": ("pointwise_kernel",), "pointwise/bias": ("bias",)}
+"""What version 2 calls weights, where that is not their name here."""
+
+
 def renamed(file: KerasFile, model: Any, places: Mapping[str, str]) -> Weights:
     """Return the file's weights under the names that they have in the model.
 
@@ -45,11 +50,11 @@ def _named(file: KerasFile, places: Mapping[str, str], inside: Mapping[str, list
     for top, names in file.groups.items():
         for theirs in names:
             layer, _, role = theirs.rpartition("/")
-            ours = role.removeprefix("depthwise_")
-            known.setdefault(top, {}).setdefault(f"{layer.rpartition('/')[2]}/{ours}", theirs)
+            known.setdefault(top, {}).setdefault(f"{layer.rpartition('/')[2]}/{role}", theirs)
     for ours in places:
         for path in inside.get(ours, []):
-            own = path[len(ours) + 1:]
-            found = known[ours.split("/")[0]].get(f"{ours.rpartition('/')[2]}/{own}")
-            if found is not None:
-                yield path, found
+            own, group = path[len(ours) + 1:], known[ours.split("/")[0]]
+            for role in ROLES.get(own, (own,)):
+                name = f"{ours.rpartition('/')[2]}/{role}"
+                if name in group:
+                    yield path, group[name]

@@ -190,13 +190,15 @@ def _unclear(unclear: dict[str, list[str]], weights: Weights) -> FormatError:
 def _settle(layers: list[Layer], weights: Weights, plan: _Plan) -> None:
     """Note what is left on both sides, and what looks wrong."""
     report, arrays = plan.report, weights.arrays
+    settled = {row.ours for row in report.rows} | plan.kept
     report.missing = {s.path: s.turn.ours for layer in layers for s in layer.slots
-                      if s.path not in {r.ours for r in report.rows} | plan.kept}
-    rest = {n for n in arrays if n not in {r.theirs for r in report.rows}}
+                      if s.path not in settled}
+    rest = set(arrays) - {row.theirs for row in report.rows}
     ignored = {n for n in rest if n.endswith(IGNORED)}
     known = {_place(array) for array in plan.arrays}
     twins = {n for n in rest - ignored if arrays[n].size and _place(arrays[n]) in known}
-    report.left_over = {n: arrays[n].shape for n in arrays if n in rest - ignored - twins}
+    left = rest - ignored - twins
+    report.left_over = {name: arrays[name].shape for name in arrays if name in left}
     roles = {slot.role for slot in plan.slots}
     report.notes += [text for text, said in (
         (f"kept as they are, as names says: {', '.join(sorted(plan.kept))}", plan.kept),

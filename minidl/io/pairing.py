@@ -53,7 +53,8 @@ def pair(layers: Sequence[Layer], groups: Sequence[Group], in_order: bool = True
         if level_of(i, j) != NO:
             pairs.groups[layers[i].path] = groups[j]
     left = [i for i in range(len(layers)) if i not in same]
-    right = [j for j in range(len(groups)) if j not in set(same.values())]
+    used = set(same.values())
+    right = [j for j in range(len(groups)) if j not in used]
     for i, j in _decide(layers, groups, left, right, level_of, in_order, pairs):
         pairs.groups[layers[i].path] = groups[j]
     return pairs
@@ -186,8 +187,9 @@ def _crossing(layers: Sequence[Layer], groups: Sequence[Group], left: list[int],
               ) -> list[tuple[int, int]]:
     """Pair what fits one other alone, then what has by far the most similar name."""
     taken_left, taken_right = {i for i, _ in found}, {j for _, j in found}
+    free = [j for j in right if j not in taken_right]
     options = {i: fits for i in left if i not in taken_left
-               if (fits := _fitting(i, [j for j in right if j not in taken_right], level_of))}
+               if (fits := _fitting(i, free, level_of))}
     likeness = cache(lambda i, j: _likeness(layers[i].path, groups[j].prefix))
     made: list[tuple[int, int]] = []
     while True:
@@ -252,10 +254,11 @@ def _words(name: str) -> list[str]:
 def _other_shapes(left: list[int], right: list[int], found: list[tuple[int, int]],
                   level_of: Level) -> list[tuple[int, int]]:
     """Pair what is left of one kind but of other shapes, in order, for the report to name both."""
-    free = [j for j in right if j not in {j for _, j in found}]
+    done_left, done_right = {i for i, _ in found}, {j for _, j in found}
+    free = [j for j in right if j not in done_right]
     made = []
     for i in left:
-        if i not in {i for i, _ in found}:
+        if i not in done_left:
             j = next((j for j in free if level_of(i, j) == OTHER_SHAPE), None)
             if j is not None:
                 made.append((i, j))

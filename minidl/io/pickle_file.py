@@ -70,7 +70,8 @@ def _arrays(file: str, tree: Any) -> dict[str, np.ndarray]:
                 break
             waiting += reversed([((*way, name), inner) for name, inner in _items(value)])
         elif value is not None and not isinstance(value, (int, float)):
-            raise FormatError(file, f"holds a {type(value).__name__} at {'/'.join(way) or 'its top'}",
+            place = "/".join(way) or "its top"
+            raise FormatError(file, f"holds a {type(value).__name__} at {place}",
                               "expected arrays in dicts and lists", "Save the arrays alone.")
     raise FormatError(file, f"holds more than {MOST:,} values, or lists in {DEPTH} others",
                       "expected arrays in dicts and lists", "Save the arrays alone.")

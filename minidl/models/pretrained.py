@@ -1,10 +1,10 @@
 """The argument `weights` of networks: reading published weights and putting them in.
 
-`weights` is None, a file, a word, or what `Pretrained.find` read. A file is of any format that `minidl.io.read_weights` reads,
-or a pickle of NumPy arrays; its layers are found by the names that `origins.ORIGINS` knows, and by
-their order where it knows none. "imagenet" stands for the file that is published for the network,
-"imagenet-NAME" for that of one origin, such as "imagenet-torch"; it is fetched once, into the
-user's cache, and its checksum is compared.
+`weights` is None, a file, a word, or what `Pretrained.find` read. A file is of any format that
+`minidl.io.read_weights` reads, or a pickle of NumPy arrays; its layers are found by the names that
+`origins.ORIGINS` knows, and by their order where it knows none. "imagenet" stands for the file that
+is published for the network, "imagenet-NAME" for that of one origin, such as "imagenet-torch"; it
+is fetched once, into the user's cache, and its checksum is compared.
 """
 
 from __future__ import annotations

@@ -59,6 +59,6 @@ def squeezenet(input_shape: tuple[int, int, int] = (227, 227, 3), classes: int =
 
 def _pool(x: Symbol, style: str, name: str) -> Symbol:
     """Return maxima of windows 3x3 / 2; of style "torch" also of those that the edge cuts off."""
-    cut = [(0, int(style == "torch" and size % 2 == 0)) for size in x.shape[1:3]]
+    cut = [(0, int(style == "torch" and int(size or 1) % 2 == 0)) for size in x.shape[1:3]]
     padding = cut if any(map(any, cut)) else "valid"
     return MaxPooling2D(3, 2, padding, name=name)(x)

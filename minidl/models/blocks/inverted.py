@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...nn import Symbol
+from ...nn.initializers import VarianceScaling
 from ...nn.layers import Activation, Add, BatchNormalization, DepthwiseConv2D
 from .modules import conv_module, named
 
 BN: Mapping[str, Any] = {"epsilon": 1e-3, "momentum": 0.99}
 """Batch normalisation in EfficientNet."""
+
+KERNEL = VarianceScaling(2.0, "fan_out", "untruncated_normal")
+"""Initial values of its kernels: variance 2 / outputs, which for a depthwise one is 2 / window."""
 
 
 def inverted_residual(x: Symbol, filters: int, kernel_size: int, strides: int = 1,
@@ -34,12 +38,12 @@ def inverted_residual(x: Symbol, filters: int, kernel_size: int, strides: int = 
     """
     bn = BN if bn is None else bn
     y, channels = x, int(x.shape[-1] or 0)
-    shared: dict[str, Any] = {"use_bias": False, "bn": bn, "kernel_initializer": "he_normal"}
+    shared: dict[str, Any] = {"use_bias": False, "bn": bn, "kernel_initializer": KERNEL}
     if expansion > 1:
         y = conv_module(y, expansion * channels, 1, activation=activation,
                         name=named(name, "expand"), **shared)
     y = DepthwiseConv2D(kernel_size, strides, "same", use_bias=False,
-                        depthwise_initializer="he_normal", name=named(name, "dwconv"))(y)
+                        depthwise_initializer=KERNEL, name=named(name, "dwconv"))(y)
     y = BatchNormalization(**bn, name=named(name, "bn"))(y)
     y = Activation(activation, name=named(name, "act"))(y)
     y = conv_module(y, filters, 1, order=("conv", "bn"), name=named(name, "project"), **shared)
