@@ -20,7 +20,6 @@ RECIPE = replace(
     data=dogs_vs_cats(224, "stretch", Preprocess("resnet50"), (0.25,)),
     pretrained="resnet50",
     features=Features(partial(resnet50, include_top=False), "avg_pool", batch_size=16),
-    grid=(0.0001, 0.001, 0.01, 0.1, 1.0),
     model=partial(softmax_regression, 2048, classes=2),
     notes="The book's grid has 0.001 twice, once for 0.0001.",
 )

@@ -201,8 +201,11 @@ def _search(x: np.ndarray, y: np.ndarray, grid: Sequence[float], folds: int, job
     except ImportError:
         raise MinidlError("fit_logistic_regression", "scikit-learn is not installed",
                           "it finds the weights", 'Install it: pip install "minidl[ml]"') from None
-    with warnings.catch_warnings():  # `converged` says it once
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    from ..backend.cpu import serial_blas
+
+    # many small products: BLAS's own threads would wait for each other most of the time
+    with serial_blas(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # `converged` says it once
         if len(grid) == 1:
             return Estimator(C=grid[0], max_iter=max_iter, tol=tol).fit(x, y), {}
         search = GridSearchCV(Estimator(max_iter=max_iter, tol=tol), {"C": list(grid)}, cv=folds,
