@@ -14,6 +14,9 @@ COMMANDS = {
     "train": ("train:train", "train an experiment"),
     "evaluate": ("use:evaluate", "measure a trained model on its test data"),
     "predict": ("use:predict", "say what is on images"),
+    "extract": ("transfer:extract", "write what a network makes of images at a layer into HDF5"),
+    "classify": ("transfer:classify", "fit a logistic regression to features, over a grid of C"),
+    "inspect": ("inspect:inspect", "number, name, shape and training of a network's layers"),
     "summary": ("show:summary", "the layers of a network, or of an experiment's"),
     "export": ("formats:export", "write a network as an ONNX file for other programs"),
     "import": ("formats:import_", "make a model of a network in an ONNX file"),
@@ -73,6 +76,9 @@ def _train(command: argparse.ArgumentParser) -> None:
                          help="learning rate; with --resume, that from the checkpoint on")
     command.add_argument("--seed", type=natural, metavar="N", help="of everything random")
     _data(command)
+    command.add_argument("--weights", metavar="FILE",
+                         help="that the network begins with, where it is a trained one; "
+                              "downloaded by default")
     command.add_argument("--out", metavar="DIR", help="folder to write into (runs/NAME)")
     command.add_argument("--resume", nargs="?", const="", metavar="FILE|DIR",
                          help="go on from a checkpoint: a file, the newest one of a folder, or by "
@@ -104,6 +110,67 @@ def _predict(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", metavar="FILE", help="weights of the network, trained on "
                          'ImageNet; "imagenet" downloads published ones')
     command.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG and the like")
+
+
+def _extract(command: argparse.ArgumentParser) -> None:
+    _network(command)
+    command.add_argument("--data", metavar="DIR", required=True,
+                         help="folder with a folder of images for each class, or an archive of one")
+    command.add_argument("--out", metavar="FILE", required=True, help="HDF5 file to write")
+    command.add_argument("--layer", metavar="NAME",
+                         help="name or number of the layer, as `minidl inspect` shows them; by "
+                              "default what lies before the network's classes")
+    command.add_argument("--pooling", choices=("avg", "max"),
+                         help="mean or maximum over positions; by default all positions are kept")
+    command.add_argument("--labels", choices=("folder", "prefix"), default="folder",
+                         help="where the class stands: in the name of the folder, or in that of "
+                              "the file, before its first dot")
+    command.add_argument("--size", type=positive, metavar="N",
+                         help="height and width of the images, where the network takes others "
+                              "than its own")
+    command.add_argument("--batch-size", type=positive, metavar="N", default=32,
+                         help="images in a pass through the network (32)")
+    command.add_argument("--seed", type=natural, metavar="N", default=42,
+                         help="of the order of the images (42)")
+    command.add_argument("--workers", type=natural, metavar="N", default=1,
+                         help="threads that decode beside the network (1)")
+    command.add_argument("--overwrite", action="store_true",
+                         help="replace a file that is there, or an unfinished one made otherwise")
+    _limit(command)
+
+
+def _classify(command: argparse.ArgumentParser) -> None:
+    command.add_argument("features", metavar="FILE", help="HDF5 file of `minidl extract`")
+    command.add_argument("--out", metavar="DIR", required=True,
+                         help="folder for the classifier, its report and confusion matrix")
+    command.add_argument("--c", type=positive_numbers, metavar="LIST",
+                         help="inverse strengths of the penalty to try, with commas between "
+                              "them (0.1,1,10,100,1000,10000)")
+    command.add_argument("--jobs", type=int, metavar="N",
+                         help="processes that fit at the same time, -1 for one per processor (1)")
+    command.add_argument("--test", type=share, metavar="SHARE", default=0.25,
+                         help="share of the samples for the test (0.25)")
+    command.add_argument("--seed", type=natural, metavar="N", default=42,
+                         help="of the division, which has the classes in proportion (42)")
+    command.add_argument("--in-order", action="store_true",
+                         help="take the last rows for the test, as the book does")
+    command.add_argument("--overwrite", action="store_true",
+                         help="replace the classifier that the folder holds already")
+
+
+def _inspect(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME|DIR",
+                         help="a network of minidl.models, an experiment, the folder of a run or a "
+                              "saved model")
+    command.add_argument("--no-top", action="store_true",
+                         help="a network of minidl.models without its classes")
+
+
+def _network(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="NETWORK|DIR",
+                         help="a network of minidl.models, the folder of a run or a saved model")
+    command.add_argument("--weights", metavar="FILE", help="weights of the network, trained on "
+                         'ImageNet; "imagenet" downloads published ones')
 
 
 def _summary(command: argparse.ArgumentParser) -> None:
@@ -152,7 +219,7 @@ def _classes(command: argparse.ArgumentParser) -> None:
 
 _OPTIONS = {"demo": _demo, "build": _build, "train": _train, "evaluate": _evaluate,
             "predict": _predict, "summary": _summary, "show": _show, "export": _export,
-            "import": _import}
+            "import": _import, "extract": _extract, "classify": _classify, "inspect": _inspect}
 
 
 # ---- types ---------------------------------------------------------------------------------
@@ -203,6 +270,23 @@ def words(text: str) -> list[str]:
     if not all(parts):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected words with commas between them")
     return parts
+
+
+def positive_numbers(text: str) -> list[float]:
+    """Return numbers above 0.
+
+    >>> positive_numbers("0.1,10")
+    [0.1, 10.0]
+    """
+    return [positive_number(part) for part in text.split(",")]
+
+
+def share(text: str) -> float:
+    """Return a number between 0 and 1."""
+    value = positive_number(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number between 0 and 1")
+    return value
 
 
 def positive_number(text: str) -> float:

@@ -22,7 +22,7 @@ def train(arguments: argparse.Namespace) -> int:
                  epochs=arguments.epochs, batch_size=arguments.batch_size,
                  learning_rate=arguments.lr, seed=arguments.seed, data=arguments.data,
                  limit=arguments.limit, classes=arguments.classes,
-                 checkpoint_every=arguments.checkpoint_every)
+                 checkpoint_every=arguments.checkpoint_every, weights=arguments.weights)
     if not result.report:
         return interrupted(recipe.name, out)
     if "members" in result.report:
@@ -59,6 +59,11 @@ def count(number: int, thing: str) -> str:
 def sentence(result: Result) -> str:
     """Return the result in a sentence."""
     report = result.report
+    if "c" in report:
+        return (f"Test accuracy {report['test']['accuracy']:.4f}, loss "
+                f"{report['test']['loss']:.4f}; logistic regression with C = {report['c']:g}, "
+                f"fitted in {report['seconds']:.1f} s"
+                + ("." if report["converged"] else ", not converged."))
     return (f"Test accuracy {report['test']['accuracy']:.4f}, loss {report['test']['loss']:.4f}; "
             f"{report['parameters']:,} parameters; {count(report['epochs'], 'epoch')} in "
             f"{report['seconds']:.1f} s ({report['images_per_second']:,.0f} images/s, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -182,8 +183,13 @@ def find_layer(model: Module, layers: list[Module], name: str | int) -> Module:
     found = model.named_children().get(name) or model.named_modules().get(name)
     if found is None:
         raise GraphError("get_layer", f"no layer {name!r}",
-                         f"there are {', '.join(model.named_children())}", "Choose one of them.")
+                         f"there are {', '.join(model.named_children())}", _like(model, name))
     return found
+
+
+def _like(model: Module, name: str) -> str:
+    near = difflib.get_close_matches(str(name), [*model.named_modules()], n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(near)}?" if near else "Choose one of them."
 
 
 def nodes_between(inputs: list[Symbol], outputs: list[Symbol]) -> list[Node]:

@@ -21,7 +21,10 @@ _NAMES = (
     "cifar_ensemble", "alexnet_dogs_cats", "minigooglenet_cifar_1", "minigooglenet_cifar_2",
     "minigooglenet_cifar_3", "deepergooglenet_tiny_1", "deepergooglenet_tiny_2",
     "deepergooglenet_tiny_3", "resnet_cifar_1", "resnet_cifar_2", "resnet_cifar_3",
-    "resnet_cifar_4", "resnet_tiny_1", "resnet_tiny_2",
+    "resnet_cifar_4", "resnet_tiny_1", "resnet_tiny_2", "animals_features", "animals_vgg16",
+    "caltech101_features", "caltech101_vgg16", "flowers_features", "flowers_vgg16",
+    "flowers_finetune", "flowers_scratch", "flowers_vgg16_finetune", "dogs_cats_resnet50",
+    "cats_dogs_vgg16_features", "cats_dogs_vgg16",
 )
 
 

@@ -2,9 +2,11 @@
 
 run.json           the settings, written first
 mean.safetensors   what is subtracted from every image, where something is
+features/          what a trained network makes of the images, in HDF5 files
 checkpoints/       everything that an exact continuation needs
 history.json/.png  figures of every epoch
 model.safetensors  the trained model, with model.json beside it
+classifier...      of a logistic regression: what it is, in safetensors and JSON
 report.json        the result, written last
 member-1/ ...      of an ensemble: a folder like this for each member, in place of the model
 """
@@ -29,6 +31,7 @@ from ..train.ensemble import member_folders
 WRITTEN = ("run.json", "checkpoints", "history.json", "history.png", "model.safetensors",
            "model.json", "report.json")
 MEAN = "mean.safetensors"  # where something is subtracted from all images
+OF_FEATURES = ("features", "classifier.safetensors", "classifier.json")  # of a network's features
 ADDED = ("confusion.png", "classification.txt")  # by `minidl evaluate --report`
 
 
@@ -46,6 +49,7 @@ class RunFolder:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.safetensors"
+        self.features = self.path / "features"
         self._mean = self.path / MEAN
 
     def prepare(self) -> None:
@@ -72,7 +76,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run wrote; other files stay."""
-        for name in (*WRITTEN, MEAN, *ADDED):
+        for name in (*WRITTEN, MEAN, *OF_FEATURES, *ADDED):
             place = self.path / name
             if place.is_dir():
                 shutil.rmtree(place)

@@ -15,6 +15,38 @@ from .data import Data, Folder
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a training with an optimizer of its own.
+
+    Attributes:
+        epochs: how long it takes; in a run of another length every stage has its share.
+        optimizer: returns a fresh optimizer.
+        train_from: the first layer that is trained, by name or position; those before are frozen.
+    """
+
+    epochs: int
+    optimizer: Callable[..., Any]
+    train_from: int | str = 0
+
+
+@dataclass(frozen=True)
+class Features:
+    """The layer of a trained network whose outputs, taken once, are what an experiment trains on.
+
+    Attributes:
+        network: returns the network; it takes `weights`.
+        layer: name or position of the layer; None for the network's output.
+        pooling: None flattens outputs (H, W, C); "avg" and "max" are over positions.
+        batch_size: samples in a pass through the network.
+    """
+
+    network: Callable[..., Any]
+    layer: int | str | None = None
+    pooling: str | None = None
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A named experiment: everything that training it needs.
 
@@ -27,6 +59,14 @@ class Recipe:
         optimizer: returns a fresh optimizer; keyword arguments replace its settings.
         schedule: `schedule(epoch, epochs)` is the learning rate of an epoch, from 0, in a run of
             so many (`schedule.py`); a user's --lr replaces it.
+        pretrained: network of `minidl.models` whose published weights `model` or `features` begins
+            with; it takes `weights`, and the images are prepared as the weights want them.
+        stages: parts of the training with other layers frozen and other optimizers, one after the
+            other; `epochs` is their sum, and `optimizer` that of the first one.
+        features: what `model` is trained on in place of the images; the samples pass through that
+            network once.
+        grid: strengths of a logistic regression that is fitted to the features; `model` is the
+            dense layer that its weights go into.
         callbacks: returns further callbacks of the training; a rate by epoch belongs into
             `schedule`, where a user can replace it.
         loss: name of the loss.
@@ -59,6 +99,10 @@ class Recipe:
     seed: int = 1
     members: int = 1
     schedule: Callable[[int, int], float] | None = None
+    pretrained: str | None = None
+    stages: tuple[Stage, ...] = ()
+    features: Features | None = None
+    grid: tuple[float, ...] = ()
     callbacks: Callable[[], Sequence[Callback]] = tuple
     notes: str = ""
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from .. import random, viz
 from ..data import DataLoader, HDF5Source
 from ..errors import ArgumentError, CheckpointError
+from ..models.transfer import given
 from ..train import resume as resuming
 from ..train.callbacks import (
     Callback,
@@ -24,12 +25,14 @@ from ..train.crops import ten_crop_predict
 from ..train.ensemble import Ensemble
 from ..train.metrics import rank_accuracy
 from ..train.monitor import write_table
+from . import pretrained
 from .data import Part
 from .folder import RunFolder
 from .memory import peak_rss_mb
-from .recipe import Recipe
+from .recipe import Features, Recipe
 from .schedule import Schedule
 from .settings import WISHES, due, scheduled, settings_of, settle
+from .stages import Stages
 
 Path = str | os.PathLike[str]
 DRAWN_EVERY = 20.0  # seconds from one drawing of the curves to the next
@@ -44,7 +47,7 @@ class Result:
 
     Attributes:
         model: the trained model.
-        history: figures of every epoch.
+        history: figures of every epoch; None for a logistic regression.
         report: what report.json holds; empty where Ctrl+C ended the run.
     """
 
@@ -64,9 +67,9 @@ def run(recipe: Recipe, out: Path, *, resume: Path | bool = False, overwrite: bo
         overwrite: replace what an earlier run wrote into the folder; with `resume`, replace
             what it wrote after that checkpoint.
         changes: epochs, batch_size, learning_rate, seed, limit (use the first samples only),
-            classes (use these only), checkpoint_every (keep a checkpoint of every so many epochs)
-            and data (a folder) in place of the recipe's. With `resume`, learning_rate is that
-            from the checkpoint on.
+            classes (use these only), checkpoint_every (keep a checkpoint of every so many epochs),
+            data (a folder) and weights (a file) in place of the recipe's. With `resume`,
+            learning_rate is that from the checkpoint on.
 
     Raises:
         ArgumentError: the folder holds a run, or settings differ from those of a resumed run.
@@ -85,23 +88,74 @@ def run(recipe: Recipe, out: Path, *, resume: Path | bool = False, overwrite: bo
     found, recipe = callable(recipe.data.names), wanted(recipe, settings)
     if found:  # in the folder, which may be gone when the model is used
         settings["class_names"] = list(recipe.data.names)  # type: ignore[arg-type]
-    parts = recipe.data.parts(settings["data"], settings["limit"])
+    weights = pretrained.weights_of(recipe, settings)
+    if weights is not None and "origin" not in settings:
+        settings["origin"] = pretrained.origin_of(recipe, weights)
+        recipe = pretrained.as_weights_want(recipe, settings)
+    read = recipe.data.stored if recipe.features else recipe.data.parts
+    parts = read(settings["data"], settings["limit"])
     if not resume:
         folder.clear()  # only now: a run is not given up for data that cannot be read
+    start = Start(file or bool(resume), position, overwrite)
+    train = _on_features if recipe.features else _fit
+    model, history, report = train(recipe, folder, settings, parts, weights, start)
+    if report:
+        _write(folder, model, history, report)
+    return Result(model, history, report)
+
+
+class Start(NamedTuple):
+    """How a run begins.
+
+    Attributes:
+        resume: what `fit` takes: a checkpoint to go on from, or whether to.
+        position: epochs and steps that are done; None to begin.
+        overwrite: whether checkpoints of an earlier run are replaced.
+    """
+
+    resume: Any
+    position: resuming.Position | None
+    overwrite: bool
+
+
+Trained = tuple[Any, Any, dict[str, Any]]  # model, history, and the report if it came to its end
+
+
+def _fit(recipe: Recipe, folder: RunFolder, settings: dict[str, Any], parts: Sequence[Part],
+         weights: Any, start: Start) -> Trained:
+    """Train the network of a recipe."""
     data = loaders(recipe, settings, folder, parts)
     random.seed(settings["seed"])
-    model = compiled(recipe, settings["learning_rate"])
+    model = compiled(recipe, settings["learning_rate"], None if start.position else weights)
+    callbacks = _callbacks(recipe, folder, settings, start.overwrite)
+    if recipe.stages:
+        stages = Stages(recipe.stages, settings["epochs"])
+        model.compile(stages.prepare(model, start.position), recipe.loss, [*recipe.metrics])
+        callbacks = [stages, *callbacks]
     folder.write("run.json", settings)
     history = model.fit(data.training, epochs=settings["epochs"], validation_data=data.validation,
-                        resume=file or bool(resume),
-                        learning_rate=due(settings["learning_rates"], position),
-                        callbacks=_callbacks(recipe, folder, settings, overwrite))
-    if history.interrupted:
-        return Result(model, history, {})
-    report = _report(recipe, model, history, data.training.samples,
-                     measured(recipe, model, data))
-    _write(folder, model, history, report)
-    return Result(model, history, report)
+                        resume=start.resume, callbacks=callbacks,
+                        learning_rate=due(settings["learning_rates"], start.position))
+    report = {} if history.interrupted else _report(
+        recipe, model, history, data.training.samples, measured(recipe, model, data))
+    return model, history, report
+
+
+def _on_features(recipe: Recipe, folder: RunFolder, settings: dict[str, Any],
+                 parts: Sequence[Part], weights: Any, start: Start) -> Trained:
+    """Take the features of all images, and train a head or a logistic regression on them."""
+    features = recipe.features or Features(recipe.model)
+    folder.write("run.json", settings)
+    random.seed(settings["seed"])
+    body = pretrained.body_of(features, weights)
+    parts = pretrained.extracted(recipe, features, body, parts, folder)
+    if recipe.grid:
+        head, report = pretrained.fit_grid(recipe, folder, parts)
+        history = None
+    else:
+        head, history, report = _fit(pretrained.on_features(recipe), folder, settings, parts,
+                                     None, start)
+    return pretrained.whole_model(recipe, features, body, head), history, report
 
 
 def _check_ahead(folder: RunFolder, position: resuming.Position) -> None:
@@ -158,8 +212,12 @@ def _summed(reports: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def wanted(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
-    """Return the recipe with the classes that the data has, or that the settings choose."""
-    return recipe.at(settings.get("data"), settings.get("classes"), settings.get("class_names"))
+    """Return the recipe with the classes that the data has, or that the settings choose.
+
+    Images are scaled as the weights want them that the run began with.
+    """
+    recipe = recipe.at(settings.get("data"), settings.get("classes"), settings.get("class_names"))
+    return pretrained.as_weights_want(recipe, settings)
 
 
 def _callbacks(recipe: Recipe, folder: RunFolder, settings: dict[str, Any], overwrite: bool
@@ -222,10 +280,14 @@ def loaders(recipe: Recipe, settings: dict[str, Any], folder: RunFolder,
     return Loaders(training, rest[0], rest[-1], whole)
 
 
-def compiled(recipe: Recipe, learning_rate: float | None = None) -> Any:
-    """Return a fresh model with the recipe's optimizer, loss and metrics."""
+def compiled(recipe: Recipe, learning_rate: float | None = None, weights: Any = None) -> Any:
+    """Return a fresh model with the recipe's optimizer, loss and metrics.
+
+    Args:
+        weights: that its network begins with.
+    """
     changes = {} if learning_rate is None else {"learning_rate": learning_rate}
-    model = recipe.model()
+    model = recipe.model(**given(weights))
     model.compile(recipe.optimizer(**changes), recipe.loss, metrics=list(recipe.metrics))
     return model
 
@@ -251,7 +313,8 @@ def _report(recipe: Recipe, model: Any, history: Any, samples: int, test: dict[s
 
 
 def _write(folder: RunFolder, model: Any, history: Any, report: dict[str, Any]) -> None:
-    if not (folder.path / "history.json").exists():  # a finished run that was brought elsewhere
+    brought = not (folder.path / "history.json").exists()  # a finished run, from elsewhere
+    if history and brought:
         write_table(folder.path / "history.json", {"epoch": history.epoch, **history.history})
         viz.save(viz.training_curves(history, report["name"]), folder.path / "history.png")
     model.save(folder.model)

@@ -50,25 +50,42 @@ def tiny_imagenet(**more: Any) -> Data:
                 datasets.tiny_imagenet.class_names, (64, 64, 3), **more)
 
 
-def flowers(size: int, image: Image, **more: Any) -> Data:
+def flowers(size: int, image: Image, fit: str = "crop", **more: Any) -> Data:
     """Return photos of flowers, a folder a kind, and a quarter of each kind for the test."""
+    return _photos("flowers", "flowers", size, fit, image, **more)
+
+
+def animals(size: int, image: Image, **more: Any) -> Data:
+    """Return 3,000 photos of cats, dogs and pandas, and a quarter of each for the test."""
+    return _photos("animals", "animals", size, "stretch", image, **more)
+
+
+def caltech101(size: int, image: Image, **more: Any) -> Data:
+    """Return CALTECH-101, 101 kinds of things without its backgrounds; a quarter for the test."""
+    return _photos("CALTECH-101", "101_ObjectCategories", size, "stretch", image,
+                   ("BACKGROUND_Google",), **more)
+
+
+def _photos(name: str, place: str, size: int, fit: str, image: Image,
+            ignore: Sequence[str] = (), **more: Any) -> Data:
+    """Return photos in a folder a class, and a quarter of each class for the test."""
     def files(folder: Folder) -> Any:
-        return load_folder(_place("flowers", folder), (size, size), fit="crop")
+        return load_folder(_place(place, folder), (size, size), fit=fit, ignore=ignore)
 
     def load(folder: Folder) -> Sequence[Part]:
         x, y, _ = files(folder)
         return _divided(x, y, 0.25)
 
-    return Data("flowers", load, image, lambda folder: files(folder)[2], (size, size, 3), **more)
+    return Data(name, load, image, lambda folder: files(folder)[2], (size, size, 3), **more)
 
 
-def dogs_vs_cats(size: int, fit: str, image: Image, parts: tuple[float, float],
+def dogs_vs_cats(size: int, fit: str, image: Image, parts: tuple[float, ...],
                  shape: tuple[int, int, int] | None = None, **more: Any) -> Data:
     """Return photos of Kaggle's Dogs vs. Cats: training, validation, test.
 
     Args:
         fit: as in `ImageFiles`.
-        parts: number or share of photos for validation and for the test.
+        parts: number or share of photos for validation and for the test, or for the test alone.
         shape: that the model takes, if it is not (size, size, 3).
     """
     def load(folder: Folder) -> Sequence[Part]:
@@ -98,12 +115,12 @@ def imdb(**more: Any) -> Data:
 
 
 def _place(name: str, folder: Folder) -> Path:
-    """Return the folder of this name that the user's folder is, or holds at some depth."""
+    """Return the folder of this name that the user's folder holds at some depth, or is."""
     if folder is None:
         raise DataError(name, "got no folder", "this data set cannot be downloaded by minidl",
                         "Name the folder that holds it with --data DIR.")
     root = Path(folder)
-    found = [root, root / name, *sorted(root.glob(f"*/{name}"))]
+    found = [root / name, *sorted(root.glob(f"*/{name}")), root]
     return next((place for place in found if place.name == name and place.is_dir()), root)
 
 

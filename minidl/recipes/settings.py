@@ -45,6 +45,10 @@ def settle(recipe: Recipe, folder: RunFolder, resume: bool, overwrite: bool,
     """
     given = {key: value for key, value in changes.items() if value is not None}
     rate = given.pop("learning_rate", None)
+    if rate is not None and (recipe.stages or recipe.grid):
+        raise ArgumentError("learning_rate", f"got {rate}", f"{recipe.name} has its own in stages"
+                            if recipe.stages else f"{recipe.name} trains without one",
+                            "Leave it out.")
     settings = _base(recipe, folder, resume, overwrite, given)
     if position is None and rate is not None:
         settings["learning_rate"] = rate
@@ -65,10 +69,10 @@ def _base(recipe: Recipe, folder: RunFolder, resume: bool, overwrite: bool,
                             "folder with --out.")
     before = settings_of(recipe) | folder.settings()
     settings: dict[str, Any] = {**before, **given, "name": recipe.name}
-    for key in FIXED:
-        if settings[key] != before[key]:
-            raise ArgumentError(str(folder.path), f"got {key}={settings[key]}",
-                                f"the run to resume has {key}={before[key]}",
+    for key in (*FIXED, "weights", *(("epochs",) if recipe.stages else ())):
+        if settings.get(key) != before.get(key):
+            raise ArgumentError(str(folder.path), f"got {key}={settings.get(key)}",
+                                f"the run to resume has {key}={before.get(key)}",
                                 "Leave it out, or start anew with --overwrite.")
     return settings
 

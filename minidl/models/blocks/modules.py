@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...nn import Symbol
-from ...nn.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten
+from ...nn.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+)
 from ...nn.regularizers import L2
 
 Order = Sequence[str]
@@ -94,17 +102,21 @@ def softmax_head(x: Symbol, classes: int, reg: float = 0.0) -> Symbol:
     return Activation("softmax", name="softmax")(x)
 
 
-def fc_head(x: Symbol, classes: int, units: int = 256) -> Symbol:
+def fc_head(x: Symbol, classes: int, units: int = 256, pooling: str | None = None) -> Symbol:
     """Return class probabilities from a new head for a trained body (the book's `FCHeadNet`).
 
     Flatten, dense `units` relu, dropout 0.5, dense `classes` softmax.
+
+    Args:
+        pooling: "avg" takes means over positions in place of flatten: a head of fewer weights, for
+            bodies whose outputs are large.
 
     >>> from minidl.nn import Input, Model
     >>> x = Input((7, 7, 512))  # what the body of VGG16 makes of an image 224 x 224
     >>> Model(x, fc_head(x, 17)).count_parameters()
     6427153
     """
-    x = Flatten(name="flatten")(x)
+    x = (GlobalAveragePooling2D if pooling == "avg" else Flatten)(name="flatten")(x)
     x = Dense(units, activation="relu", name="head_dense")(x)
     x = Dropout(0.5, name="head_dropout")(x)
     return Dense(classes, activation="softmax", name="head_labels")(x)

@@ -1,0 +1,28 @@
+"""Animals by SqueezeNet's features and logistic regression: the book's way with a small network."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ..models import squeezenet
+from ..models.imagenet import Preprocess
+from ..models.transfer import softmax_regression
+from ..optim import SGD
+from .recipe import Features, Recipe
+from .sets import animals
+
+RECIPE = Recipe(
+    name="animals_features",
+    source="book, chapter 3, with SqueezeNet",
+    printed="0.98 (VGG16)",
+    data=animals(227, Preprocess("squeezenet")),
+    pretrained="squeezenet",
+    features=Features(partial(squeezenet, include_top=False), pooling="avg"),
+    grid=(0.0001, 0.001, 0.01, 0.1, 1.0),
+    model=partial(softmax_regression, 512, classes=3),
+    optimizer=SGD,
+    loss="sparse_categorical_crossentropy",
+    epochs=1,
+    notes="The book takes VGG16 (animals_vgg16). Standardised features want a smaller C than the "
+          "book's, and the grid of its chapter 10 has it.",
+)

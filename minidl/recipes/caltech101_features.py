@@ -1,0 +1,20 @@
+"""CALTECH-101 by SqueezeNet's features and logistic regression, as the book does by VGG16's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from ..models.imagenet import Preprocess
+from ..models.transfer import softmax_regression
+from .animals_features import RECIPE as ANIMALS
+from .sets import caltech101
+
+RECIPE = replace(
+    ANIMALS,
+    name="caltech101_features",
+    printed="0.96 (VGG16)",
+    data=caltech101(227, Preprocess("squeezenet")),
+    model=partial(softmax_regression, 512, classes=101),
+    notes="The book takes VGG16 (caltech101_vgg16).",
+)
