@@ -212,7 +212,8 @@ ARCHIVES = {
                    "storage 0 has 0 elements instead of 6"),
     "older, no list": (lambda: legacy(program(tensor((3,), (1,)))) + pickle.dumps([]),
                        "the list of storages is not that of the tensors"),
-    "pickle": (lambda: pickle.dumps({"w": SIX}), "is a pickle"),
+    "pickle": (lambda: pickle.dumps({"w": "six"}), "holds a str at w"),
+    "pickle of a class": (lambda: pickle.dumps(Path), "Path"),
     "page": (lambda: b"<!DOCTYPE html>", "is a web page; .* The download went wrong"),
     "pointer": (lambda: b"version https://git-lfs.github.com/spec/v1", "Run git lfs pull"),
     "onnx": (lambda: b"\x08\x08\x12\x07pytorch", "Use minidl.io.load_onnx"),
@@ -351,7 +352,7 @@ def state(torch: Any) -> dict[str, Any]:
     return found | {
         "view": base[5:35].view(5, 6).t(), "every second": base[::2], "base": base,
         "part": base[10:20].view(2, 5), "permuted": torch.randn(2, 3, 4).permute(2, 0, 1),
-        "brain view": torch.randn(4, 6).bfloat16().t()[1:], "parameter": nn.Parameter(base[:4]),
+        "bfloat16 view": torch.randn(4, 6).bfloat16().t()[1:], "parameter": nn.Parameter(base[:4]),
         "empty": torch.empty(0, 3), "scalar": torch.tensor(3.5),
         "frozen": nn.Parameter(base, False),
         "channels last": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)}

@@ -62,13 +62,15 @@ def network(name):
 
 
 def scale_logits(model, x):
-    """Let the last dense layer give numbers near 1, or all outputs would be 0 or 1."""
-    last = [m for m in model.modules() if isinstance(m, L.Dense)][-1]
+    """Let the last layer with a kernel give numbers near 1, or all outputs would be 0 or 1."""
+    last = [m for m in model.modules() if isinstance(m, (L.Dense, L.Conv2D))][-1]
     seen = []
-    remove = last.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0]))
+    remove = last.register_forward_hook(lambda m, inputs, y: seen.append((inputs[0], y)))
     model.predict(x)
     remove()
-    size = float(np.abs(seen[-1].numpy() @ last.kernel.array).max())
+    taken, given = (tensor.numpy() for tensor in seen[-1])
+    dense = isinstance(last, L.Dense)
+    size = float(np.abs(taken @ last.kernel.array if dense else given).max())
     last.kernel.array[...] /= max(size, 1e-6)
 
 

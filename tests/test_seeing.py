@@ -580,7 +580,7 @@ def test_errors_of_verbs_are_one_line(case, run, tmp_path):
 
 
 def test_every_kind_is_drawn_and_has_help():
-    assert set(view.DRAW) | {"graph"} == set(view_options.KINDS)
+    assert set(view.DRAW) | {"graph", "lecture"} == set(view_options.KINDS)
     for kind in view_options.KINDS:
         assert minidl("show", kind, "--help")[0] == 0
     assert minidl("show")[0] == 2

@@ -17,13 +17,13 @@ from .torch_file import LEGACY
 PathLike = str | os.PathLike[str]
 Reader = Callable[[Path, bool, Layout | None], Weights]
 
-_EXPECTED = "a file of PyTorch, safetensors or Keras"
+_EXPECTED = "a file of PyTorch, safetensors or Keras, or a pickle of arrays"
+_PICKLE = b"\x80"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _OTHERS: dict[bytes, tuple[str, str]] = {
     b"<": ("is a web page", "The download went wrong; fetch the file itself."),
     b"version https://git-lfs": ("only stands for a file in Git LFS", "Run git lfs pull."),
     b"\x08": ("looks like an ONNX model", "Use minidl.io.load_onnx(path)."),
-    b"\x80": ("is a pickle", "In PyTorch, write torch.save(model.state_dict(), path)."),
     b"\x93NUMPY": ("is a NumPy array", "Load it by np.load and give it to a weight's assign."),
     b"{": ("is a JSON file", "The weights lie in another file beside it."),
     b"": ("is of another kind", "Ask whoever made it what wrote it."),
@@ -35,9 +35,9 @@ def load_weights(model: Any, path: PathLike, names: Names | None = None, strict:
                  trust: bool = False, layout: Layout | None = None) -> Report:
     """Load the weights of another framework into a model; return the table of what went where.
 
-    Reads state dicts of PyTorch (.pt, .pth), safetensors, and weights and models of Keras (.h5,
-    .weights.h5, .keras); which it is, the file's first bytes tell. `print(report)` or
-    `report.show()` shows the table.
+    Reads state dicts of PyTorch (.pt, .pth), safetensors, weights and models of Keras (.h5,
+    .weights.h5, .keras), and pickles of NumPy arrays; which it is, the file's first bytes tell.
+    `print(report)` or `report.show()` shows the table.
 
     Args:
         names: where order and names do not say it: the file's name by the model's path; see
@@ -45,7 +45,8 @@ def load_weights(model: Any, path: PathLike, names: Names | None = None, strict:
         strict: raise where anything is missing, left over or of another shape.
         trust: read HDF5 files in this process; by default a child process opens them first, as
             damaged ones can crash their library.
-        layout: how the kernels of a safetensors file lie, where it does not say so.
+        layout: how the kernels of a safetensors file lie, where it does not say so, or of a
+            pickle (channels_last by default).
 
     Raises:
         FormatError: the file is missing, damaged, refused, or does not fit; the model is unchanged.
@@ -83,6 +84,8 @@ def _reader(path: Path, start: bytes, size: int) -> Reader:
         return _keras_archive if _is_keras(path) else _torch
     if start.startswith(LEGACY):
         return _torch
+    if start.startswith(_PICKLE):
+        return _pickle
     if start.startswith(_HDF5) or start[512:].startswith(_HDF5):
         return _keras_h5
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size:
@@ -104,6 +107,11 @@ def _is_keras(path: Path) -> bool:
 def _torch(path: Path, trust: bool, layout: Layout | None) -> Weights:
     from .torch_file import read_torch
     return read_torch(path)
+
+
+def _pickle(path: Path, trust: bool, layout: Layout | None) -> Weights:
+    from .pickle_file import read_pickle
+    return read_pickle(path, layout or "channels_last")
 
 
 def _safetensors(path: Path, trust: bool, layout: Layout | None) -> Weights:

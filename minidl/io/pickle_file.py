@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data.unpickle import load_pickle
-from ..errors import FormatError
+from ..errors import DataError, FormatError
 from .layout import Layout
 from .match import Weights
-from .torch_file import LEGACY
 
 MOST, DEPTH = 100_000, 16
 """Values that a file may hold, lists and dicts included, and how many of these in one another."""
@@ -28,31 +26,20 @@ def read_pickle(path: str | os.PathLike[str], layout: Layout = "channels_last") 
         layout: how kernels lie in it, which such a file does not say.
 
     Raises:
-        DataError: the file is missing, damaged, or asks for a foreign class.
-        FormatError: it holds something else than arrays, or none.
+        FormatError: the file is missing, damaged, asks for a foreign class, or holds something else
+            than arrays, or none.
 
     >>> read_pickle("squeezenet_weights.pkl").arrays["conv1/0"].shape  # doctest: +SKIP
     (3, 3, 3, 64)
     """
-    arrays = _arrays(str(path), load_pickle(path))
+    try:
+        arrays = _arrays(str(path), load_pickle(path))
+    except DataError as error:
+        raise FormatError(error.where, error.got, error.expected, error.remedy) from error
     if not arrays:
         raise FormatError(str(path), "holds no arrays", "expected a pickle of a dict of arrays",
                           "Name another file.")
     return Weights(arrays, layout, f"{os.fspath(path)} (pickle of NumPy arrays)")
-
-
-def is_pickle(path: str | os.PathLike[str]) -> bool:
-    """Say whether a file begins as a pickle, and not as one of PyTorch's; False if it is not there.
-
-    >>> is_pickle("nothing.pkl")
-    False
-    """
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(len(LEGACY))
-    except OSError:
-        return False
-    return start.startswith(b"\x80") and start != LEGACY
 
 
 def _arrays(file: str, tree: Any) -> dict[str, np.ndarray]:

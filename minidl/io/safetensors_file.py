@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..files import replacing
-from .brain import widened
+from .bfloat16 import widened
 from .groups import Layer, layers_of, split
 from .layout import LAYOUTS, Layout, orders
 from .match import Weights

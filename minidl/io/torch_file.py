@@ -18,7 +18,7 @@ import numpy as np
 
 from ..data.unpickle import ForeignError
 from ..errors import FormatError
-from .brain import widened
+from .bfloat16 import widened
 from .match import Weights
 from .torch_pickle import Storage, TorchReader, Window
 
@@ -206,4 +206,4 @@ def _elements(window: Window, raw: Bytes) -> np.ndarray:
         raise ValueError(f"storage {storage.key} has {len(content):,} bytes instead of "
                          f"{storage.size * storage.unit:,}")
     elements = np.frombuffer(content, window.kind.dtype)
-    return widened(elements) if window.kind.brain else elements
+    return widened(elements) if window.kind.bfloat16 else elements

@@ -19,11 +19,11 @@ class Kind:
 
     Attributes:
         dtype: of the bytes in the file.
-        brain: the bytes are the upper halves of float32 (bfloat16).
+        bfloat16: the bytes are the upper halves of float32 (bfloat16).
     """
 
     dtype: np.dtype
-    brain: bool = False
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The argument `weights` of networks: reading published weights and putting them in.
 
 `weights` is None, a file, a word, or what `Pretrained.find` read. A file is of any format that
-`minidl.io.read_weights` reads, or a pickle of NumPy arrays; its layers are found by the names that
-`origins.ORIGINS` knows, and by their order where it knows none. "imagenet" stands for the file that
-is published for the network, "imagenet-NAME" for that of one origin, such as "imagenet-torch"; it
-is fetched once, into the user's cache, and its checksum is compared.
+`minidl.io.read_weights` reads; its layers are found by the names that `origins.ORIGINS` knows, and
+by their order where it knows none. "imagenet" stands for the file that is published for the
+network, "imagenet-NAME" for that of one origin, such as "imagenet-torch"; it is fetched once, into
+the user's cache, and its checksum is compared.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from ..data.datasets.download import cache_folder, checksum_of, download
 from ..errors import ArgumentError, FormatError
 from ..io.load import read_weights
 from ..io.match import Weights, match
-from ..io.pickle_file import is_pickle, read_pickle
 from ..nn import Module
 from .origins import ORIGINS, Origin
 
@@ -66,7 +65,7 @@ class Pretrained:
             return weights
         if isinstance(weights, str) and weights.partition("-")[0] == _WORD:
             weights = _fetched(network, _origin_named(network, weights, style), include_top)
-        read = read_pickle(weights) if is_pickle(weights) else read_weights(weights)
+        read = read_weights(weights)
         origin = origin_of(network, read)
         _need_style(network, str(weights), origin, style)
         return cls(network, read, origin)

@@ -17,16 +17,15 @@ from .figure import save
 from .images import image_grid
 from .kernels import filters
 from .lecture import Page, lecture_view
-from .mistakes import mistakes, worst_mistakes
 from .patterns import Patterns, filter_pattern, filter_patterns, pattern_values
 from .rates import learning_rates
 from .sensitivity import occlusion_map, occlusion_values, saliency, saliency_values
+from .worst import mistakes, worst_mistakes
 
 __all__ = [
     "Page", "Patterns", "activations", "augmented_grid", "class_activation_map",
-    "class_activation_values",
-    "confusion_matrix", "feature_maps", "filter_pattern", "filter_patterns", "filters",
-    "grad_cam", "grad_cam_values", "image_grid", "learning_rates", "lecture_view", "mistakes",
-    "occlusion_map", "occlusion_values", "pattern_values", "saliency", "saliency_values", "save",
-    "training_curves", "worst_mistakes",
+    "class_activation_values", "confusion_matrix", "feature_maps", "filter_pattern",
+    "filter_patterns", "filters", "grad_cam", "grad_cam_values", "image_grid", "learning_rates",
+    "lecture_view", "mistakes", "occlusion_map", "occlusion_values", "pattern_values", "saliency",
+    "saliency_values", "save", "training_curves", "worst_mistakes",
 ]
