@@ -29,6 +29,7 @@ from fuzzing.mutate import mutated
 from fuzzing.targets import Target, targets
 
 SECONDS = 5.0
+ENDS = ("error", "load", "death", "hang")
 TESTS = Path(__file__).parent
 
 
@@ -98,7 +99,7 @@ def files(target: Target, folder: Path, count: int, seed: int) -> Iterator[bytes
     good = [path.read_bytes() for path in sorted(folder.iterdir())]
     yield from good[:count]
     random = np.random.default_rng([seed, *target.name.encode()])
-    for _ in range(count - len(good)):
+    for _ in range(min(count, target.files or count) - len(good)):
         content, other = (good[random.integers(len(good))] for _ in range(2))
         yield mutated(random, content, other)
 
@@ -116,7 +117,7 @@ def fuzz(target: Target, count: int, seed: int, work: Path, keep: Path | None = 
             answer = worker.ask(target.name, path)
             tally.ends[answer["outcome"]] += 1
             tally.slowest = max(tally.slowest, answer["seconds"])
-            died = target.may_die and answer["outcome"] == "death"
+            died = target.may_die and answer["outcome"] in ("death", "hang")
             if answer["wrong"] and not died:
                 tally.faults.append(f"{path.name}: {answer['wrong']}: {answer['text']}")
                 if keep:
@@ -151,17 +152,17 @@ def main() -> int:
     known = targets()
     chosen = [known[name] for name in given.targets or known if not known[name].missing()]
     total, faults = Counter(), 0
-    print(f"{'reader':12}{'files':>8}{'errors':>8}{'loads':>8}{'deaths':>8}{'slowest':>10}  faults")
+    few = sum(target.files or 0 for target in chosen)
+    share = -(-(given.count - few) // max(1, sum(not target.files for target in chosen)))
+    print(f"{'reader':12}", *(f"{word:>8}" for word in (*ENDS, "slowest", "faults")))
     with tempfile.TemporaryDirectory() as folder:
         make_seeds(chosen, Path(folder) / "seeds")
         for target in chosen:
-            tally = fuzz(target, -(-given.count // len(chosen)), given.seed, Path(folder),
-                         given.keep)
+            tally = fuzz(target, share, given.seed, Path(folder), given.keep)
             total += tally.ends
             faults += len(tally.faults)
-            ends = tally.ends
-            print(f"{target.name:12}{ends.total():8,}{ends['error']:8,}{ends['load']:8,}"
-                  f"{ends['death']:8,}{tally.slowest:9.2f}s  {len(tally.faults)}", flush=True)
+            print(f"{target.name:12}", *(f"{tally.ends[end]:8,}" for end in ENDS),
+                  f"{tally.slowest:7.2f}s {len(tally.faults):8,}", flush=True)
             print(*(f"    {fault}" for fault in tally.faults[:5]), sep="\n",
                   end="\n" if tally.faults else "")
     print(f"{total.total():,} files, {faults} faults")

@@ -27,7 +27,7 @@ def test_mutated_files(target: targets.Target, tmp_path: Path) -> None:
     fuzz.make_seeds([target], tmp_path / "seeds")
     tally = fuzz.fuzz(target, FILES, 1, tmp_path)
     assert tally.faults == []
-    assert tally.ends.total() == FILES
+    assert tally.ends.total() == min(FILES, target.files or FILES)
     assert tally.ends["load"] > 0 and tally.ends["error"] > 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+_CHILD = ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.exec")
 Make = Callable[[Path, np.random.Generator], Any]
 
 
@@ -26,7 +27,8 @@ class Target:
         read: takes a path and returns what the reader made of it.
         needs: packages without which no files can be made.
         allowed: audit events that belong to this reader.
-        may_die: a library in C may end the process that reads: a child of the user's.
+        may_die: a library in C may end or hang the process that reads: a child of the user's.
+        files: the most to read in a run, where each takes long.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Target:
     needs: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
     may_die: bool = False
+    files: int | None = None
 
     def missing(self) -> list[str]:
         """Return the packages that are needed and not installed."""
@@ -161,6 +164,88 @@ def _read_archive(path: Path) -> Any:
     unpack(path, path.parent / "unpacked" / path.name)
 
 
+# ---- files of other frameworks ---------------------------------------------------------------
+
+
+def _network() -> Any:
+    import minidl as dl
+    layers = dl.layers
+    return dl.Sequential([
+        dl.Input((6, 6, 3)), layers.Conv2D(4, 3, padding="same", activation="relu", name="conv"),
+        layers.BatchNormalization(name="bn"), layers.MaxPooling2D(2, name="pool"),
+        layers.Flatten(name="flatten"), layers.Dense(3, activation="softmax", name="out")])
+
+
+def _pickled(folder: Path, random: np.random.Generator) -> None:
+    import pickle
+    arrays = {"conv1": [random.standard_normal((3, 3, 3, 4), np.float32), np.zeros(4)],
+              b"bn": {"mean": np.arange(4.0), "steps": 3}}
+    for protocol in (2, 3, 5):
+        (folder / f"weights{protocol}").write_bytes(pickle.dumps(arrays, protocol))
+
+
+def _safetensors(folder: Path, random: np.random.Generator) -> None:
+    from minidl import io
+    io.save_torch(_network(), folder / "network.safetensors")
+
+
+def _torch(folder: Path, random: np.random.Generator) -> None:
+    import torch
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4),
+                              torch.nn.Flatten(), torch.nn.Linear(36, 3))
+    state = net.state_dict()
+    state["half"] = torch.ones(3, 2).t().to(torch.bfloat16)
+    torch.save(state, folder / "zipped.pt")
+    torch.save({"state_dict": state, "epoch": 3}, folder / "legacy.pth",
+               _use_new_zipfile_serialization=False)
+
+
+def _keras(folder: Path, random: np.random.Generator) -> None:
+    from minidl import io
+    model = _network()
+    io.save_keras(model, folder / "network.keras")
+    io.save_keras_weights(model, folder / "network.weights.h5")
+    io.save_keras_weights(model, folder / "network.h5")
+
+
+def _onnx(folder: Path, random: np.random.Generator) -> None:
+    from minidl import io
+    io.save_onnx(_network(), folder / "channels_first.onnx")
+    io.save_onnx(_network(), folder / "channels_last.onnx", layout="NHWC")
+
+
+def _read_weights(path: Path) -> Any:
+    from minidl import io
+    return io.read_weights(path, trust=True).arrays
+
+
+def _read_keras(path: Path) -> Any:
+    """Read weights, and a whole model where there is one, as the user's child process does."""
+    from minidl import io
+    arrays = io.read_weights(path, trust=True).arrays
+    if path.read_bytes()[:2] == b"PK":
+        io.load_keras(path, trust=True, show=False)
+    return arrays
+
+
+def _read_keras_in_child(path: Path) -> Any:
+    from minidl import io
+    return io.read_weights(path).arrays
+
+
+def _read_onnx(path: Path) -> Any:
+    from minidl import io
+    io.load_onnx(path, verbose=False)
+
+
+_OTHERS = (
+    Target("pickle", _pickled, _read_weights),
+    Target("safetensors", _safetensors, _read_weights),
+    Target("torch", _torch, _read_weights, needs=("torch",)),
+    Target("keras", _keras, _read_keras, may_die=True),
+    Target("keras child", _keras, _read_keras_in_child, allowed=_CHILD, files=100),
+    Target("onnx", _onnx, _read_onnx, needs=("onnx",)),
+)
 _OWN = (
     Target("idx", _idx, _lazily("minidl.data.idx:read_idx")),
     Target("cifar", _cifar, _read_cifar),
@@ -176,4 +261,4 @@ _OWN = (
 
 def targets() -> dict[str, Target]:
     """Return all readers by name."""
-    return {target.name: target for target in _OWN}
+    return {target.name: target for target in _OWN + _OTHERS}

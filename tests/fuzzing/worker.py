@@ -24,7 +24,8 @@ import numpy as np
 
 MEMORY = 2 << 30  # bytes that a reader may take
 FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "pty.spawn",
-             "subprocess.Popen", "socket.", "ctypes.", "urllib.", "webbrowser.", "ftplib.",
+             "subprocess.Popen", "socket.", "ctypes.dlopen", "ctypes.dlsym",
+             "urllib.", "webbrowser.", "ftplib.",
              "os.putenv", "os.chmod", "os.chown", "os.symlink", "os.link")
 WRITES = ("shutil.rmtree", "shutil.move", "os.remove", "os.rename", "os.mkdir", "os.rmdir",
           "os.truncate")
@@ -41,8 +42,9 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     bad = event.startswith(FORBIDDEN) and event not in _allowed
     if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
         bad = not str(arguments[0]).startswith(_inside)
-    if event in WRITES:
-        bad = not str(arguments[0]).startswith(_inside)
+    if event in WRITES:  # names in a folder that is open were checked with that folder
+        in_folder = arguments[-1] not in (-1, None) and not os.path.isabs(str(arguments[0]))
+        bad = not in_folder and not str(arguments[0]).startswith(_inside)
     if event == "exec":
         file = getattr(arguments[0], "co_filename", "")
         bad = not Path(file).is_file() and not file.startswith("<frozen")
@@ -73,7 +75,7 @@ def judge(target: Any, path: Path) -> dict[str, Any]:
     global _inside
     start = time.perf_counter()
     text, wrong = "", ""
-    _inside = str(path.parent)
+    _inside = tempfile.tempdir = str(path.parent)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the libraries that read
@@ -90,7 +92,7 @@ def judge(target: Any, path: Path) -> dict[str, Any]:
     except BaseException as error:
         outcome, text = "error", repr(error)
         wrong = "not an error of minidl"
-    _inside = ""
+    _inside, tempfile.tempdir = "", None
     if _seen:
         wrong = f"executed {_seen[:3]}"
         _seen.clear()
@@ -106,6 +108,8 @@ def warm_up(target: Any, file: Path) -> None:
 
 def main() -> None:
     """Serve until the input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries that print do not disturb the answers
     known = importlib.import_module(sys.argv[2]).targets()
     global _allowed
     for folder in sorted(Path(sys.argv[1]).iterdir()):
@@ -113,8 +117,6 @@ def main() -> None:
             warm_up(known[folder.name], file)
     _limit_memory()
     sys.addaudithook(_watch)
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # libraries that print do not disturb the answers
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         name, _, file = line.rstrip("\n").partition("\t")
