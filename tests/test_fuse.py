@@ -499,3 +499,87 @@ def test_batch_norm_relu_keeps_nothing_of_the_size_of_x_but_x() -> None:
     y, _, _ = F.batch_norm_relu(x)
     large = [n for n, kept in y.node.saved.items() if kept is not None and kept.array.size > 8]
     assert large == ["x"]
+
+
+# ---- normalisation by the convolution before it ------------------------------------------------
+
+
+def _normalising(kind: str, bias: bool, dtype: str) -> Model:
+    """Return a network whose convolutions are all normalised, with drawn statistics."""
+    rng, options = np.random.default_rng(), {"use_bias": bias, "padding": "same", "dtype": dtype}
+    conv = {"conv2d": lambda: layers.Conv2D(6, 3, **options),
+            "depthwise": lambda: layers.DepthwiseConv2D(3, depth_multiplier=2, **options),
+            "grouped": lambda: layers.Conv2D(6, 3, groups=3, **options),
+            "conv1d": lambda: layers.Conv1D(6, 3, **options)}[kind]
+    x = Input((40, 6) if kind == "conv1d" else (9, 8, 6), dtype=dtype)
+    y = layers.BatchNormalization(scale=bias, dtype=dtype)(conv()(x))
+    y = layers.ReLU()(layers.BatchNormalization(dtype=dtype)(conv()(y)))
+    y = layers.BatchNormalization(center=bias, activation="tanh", dtype=dtype)(conv()(y))
+    shortcut = y
+    y = layers.BatchNormalization(dtype=dtype)(layers.Conv2D(y.shape[-1], 1, dtype=dtype)(y)
+                                               if kind != "conv1d" else
+                                               layers.Conv1D(6, 1, dtype=dtype)(y))
+    model = Model(x, layers.Add()([y, shortcut]))
+    for path, tensor in {**model.named_parameters(), **model.named_buffers()}.items():
+        low = 0.5 if path.endswith(("variance", "gamma")) else -0.5
+        tensor.assign(rng.uniform(low, low + 1, tensor.shape).astype(dtype))
+    return model
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["conv2d", "depthwise", "grouped", "conv1d"])
+def test_convolutions_normalise_without_gradients(kind: str, bias: bool, dtype: str) -> None:
+    model = _normalising(kind, bias, dtype).eval()
+    shape = (4, *model.input_shape[1:])
+    x = Tensor(np.random.default_rng().standard_normal(shape).astype(dtype))
+    with no_grad():
+        with layer_by_layer(model):
+            wanted = model(x).numpy()
+        with op_names() as names:
+            y = model(x).numpy()
+    assert distance(y, wanted) < BOUNDS[dtype]
+    assert not [name for name in names if "batch_norm" in name]
+    added = "conv2d_add" if kind != "conv1d" else "add"
+    assert [n for n in names if n.startswith("conv") and "relu" in n] and added in names
+    assert [name for name in ops_of(model, x) if "batch_norm" in name]  # with gradients
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_sequential_normalises_likewise(known: bool) -> None:
+    first = [Input((9, 8, 3))] if known else []
+    model = Sequential([*first, layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU(),
+                        layers.Conv2D(4, 3), layers.BatchNormalization()])
+    x = np.random.default_rng().standard_normal((20, 9, 8, 3)).astype("float32")
+    model.train()
+    model(x)
+    model.eval()
+    with no_grad():
+        assert ops_of(model, x)[-1] == "conv2d"
+        y = model(x).numpy()
+        with layer_by_layer(model):
+            assert distance(y, model(x).numpy()) < 1e-5
+
+
+def test_what_is_not_folded() -> None:
+    model = _normalising("conv2d", True, "float32").eval()
+    x = np.random.default_rng().standard_normal((4, 9, 8, 6)).astype("float32")
+    norm = next(m for m in model.layers if type(m) is layers.BatchNormalization)
+
+    def norms(x: np.ndarray) -> int:
+        with no_grad():
+            return sum("batch_norm" in name for name in ops_of(model, x))
+
+    assert norms(x) == 0
+    remove = norm.register_forward_hook(lambda *_: None)
+    assert norms(x) == 1
+    remove()
+    norm.train()
+    assert norms(x) == 1
+    norm.trainable = False
+    assert norms(x) == 0  # frozen: statistics are the moving ones
+    wide = Sequential([Input((2, 2, 6)), layers.Conv2D(90, 2), layers.BatchNormalization()]).eval()
+    with no_grad():  # fewer elements than the kernel has
+        assert "batch_norm_inference" in ops_of(wide, x[:1, :2, :2])
+        assert distance(wide(x[:1, :2, :2]).numpy(),
+                        wide.layers[1](wide.layers[0](x[:1, :2, :2])).numpy()) < 1e-5

@@ -15,6 +15,7 @@ from .initializers import fans
 from .module import Module, weight_options
 
 Pair = int | Sequence[int]
+Weights = tuple[Tensor, Tensor | None] | None
 
 
 class _Conv(Module):
@@ -74,10 +75,15 @@ class _Conv(Module):
                                 f"and {self.filters} output channels",
                                 "Change groups or the channels.")
 
-    def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
-        """Return activation(x * w + b), by default with the layer's own activation."""
-        return activations.apply(activation or self.activation, *self.functions, x, self.kernel,
-                                 self.bias, **self._window())
+    def forward(self, x: Tensor, activation: activations.Function | None = None,
+                weights: Weights = None) -> Tensor:
+        """Return activation(x * w + b), by default with the layer's own activation.
+
+        Args:
+            weights: kernel and bias in place of the layer's own.
+        """
+        return activations.apply(activation or self.activation, *self.functions, x,
+                                 *(weights or (self.kernel, self.bias)), **self._window())
 
     def _window(self) -> dict[str, Any]:
         """Return how the window moves, as the functions of tensors take it."""
@@ -103,15 +109,16 @@ class Conv2D(_Conv):
     input_axes, layout = 4, "(N, H, W, C)"
 
     def forward(self, x: Tensor, activation: activations.Function | None = None,
-                more: Tensor | None = None) -> Tensor:
+                weights: Weights = None, more: Tensor | None = None) -> Tensor:
         """Return activation(x * w + b), by default with the layer's own activation.
 
         Args:
+            weights: kernel and bias in place of the layer's own.
             more: is added by the same op; the activation must be the identity then.
         """
         if more is None:
-            return super().forward(x, activation)
-        return F.conv2d_add(x, self.kernel, self.bias, more, **self._window())
+            return super().forward(x, activation, weights)
+        return F.conv2d_add(x, *(weights or (self.kernel, self.bias)), more, **self._window())
 
 
 class DepthwiseConv2D(_Conv):
@@ -142,12 +149,18 @@ class DepthwiseConv2D(_Conv):
         self._add_weights((*self.kernel_size, channels, self.depth_multiplier),
                           channels * self.depth_multiplier)
 
-    def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
-        """Return activation(x * w + b); channel c makes outputs c m to c m + m - 1."""
-        rows, columns, channels, multiplier = self.kernel.shape
-        w = F.reshape(self.kernel, (rows, columns, 1, channels * multiplier))
+    def forward(self, x: Tensor, activation: activations.Function | None = None,
+                weights: Weights = None) -> Tensor:
+        """Return activation(x * w + b); channel c makes outputs c m to c m + m - 1.
+
+        Args:
+            weights: kernel and bias in place of the layer's own.
+        """
+        kernel, bias = weights or (self.kernel, self.bias)
+        rows, columns, channels, multiplier = kernel.shape
+        w = F.reshape(kernel, (rows, columns, 1, channels * multiplier))
         return activations.apply(
-            activation or self.activation, *self.functions, x, w, self.bias,
+            activation or self.activation, *self.functions, x, w, bias,
             **{**self._window(), "groups": channels})
 
 
@@ -174,10 +187,12 @@ class Conv2DTranspose(_ConvTranspose):
 
     input_axes, layout = 4, "(N, H, W, C)"
 
-    def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
-        """Return activation(transposed convolution of x, plus b)."""
+    def forward(self, x: Tensor, activation: activations.Function | None = None,
+                weights: Weights = None) -> Tensor:
+        """Return activation(transposed convolution of x, plus b); see `Conv2D.forward`."""
         return (activation or self.activation)(F.conv2d_transpose(
-            x, self.kernel, self.bias, output_padding=self.output_padding, **self._window()))
+            x, *(weights or (self.kernel, self.bias)), output_padding=self.output_padding,
+            **self._window()))
 
 
 class Conv1DTranspose(_ConvTranspose):
@@ -185,9 +200,10 @@ class Conv1DTranspose(_ConvTranspose):
 
     input_axes, layout = 3, "(N, L, C)"
 
-    def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
-        """Return activation(transposed convolution of x, plus b)."""
+    def forward(self, x: Tensor, activation: activations.Function | None = None,
+                weights: Weights = None) -> Tensor:
+        """Return activation(transposed convolution of x, plus b); see `Conv2D.forward`."""
         return (activation or self.activation)(F.conv1d_transpose(
-            x, self.kernel, self.bias, stride=self.strides[0], padding=self.padding,
+            x, *(weights or (self.kernel, self.bias)), stride=self.strides[0], padding=self.padding,
             output_padding=self.output_padding, dilation=self.dilation_rate[0],
             groups=self.groups))

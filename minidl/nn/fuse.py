@@ -3,6 +3,8 @@
 - A layer of `STARTS` without an activation of its own does the relu of the layer after it at the
   end of its own work, as one op (`ops/fused/`).
 - A convolution adds what an `Add` after it would add, likewise.
+- Without gradients a convolution normalises, too (`fold.py`), and does the relu or the sum after
+  that.
 - Without gradients a convolution and the pooling after it take a few samples at a time, where the
   result between them is large: then that lies in the cache, and takes little memory.
 
@@ -22,7 +24,7 @@ from typing import Any
 
 from .. import config
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
-from . import activations
+from . import activations, fold
 from .activation_layers import Activation, ReLU
 from .conv import Conv1D, Conv2D, DepthwiseConv2D
 from .core import Dense
@@ -54,21 +56,41 @@ class Pair:
         then: the call that is replaced.
         more: what a sum adds.
         samples: that are taken at a time, where `then` is a pooling.
+        folds: whether `then` normalises what a convolution gives.
+        after: the call after `then`, where `then` is folded.
     """
 
     then: Node
     more: Symbol | None = None
     samples: int = 0
+    folds: bool = False
+    after: Pair | None = None
 
-    def joined(self, first: Module, values: Mapping[Symbol, Any]) -> Callable[..., Any] | None:
-        """Return what does the work of both calls, None where each is to do its own now.
+    def joined(self, first: Module, values: Mapping[Symbol, Any]
+               ) -> tuple[Callable[..., Any], list[Node]] | None:
+        """Return what does the work of the call and more, and which ones; None if it does its own.
 
         Args:
             first: layer of the first call.
             values: those of the symbols so far.
         """
-        more = None if self.more is None else values[self.more]
-        return _joined(first, self.then.layer, more, self.samples)
+        if self.folds:
+            return self._folded(first, values)
+        joined = _joined(first, self.then.layer, self._more(values), self.samples)
+        return None if joined is None else (joined, [self.then])
+
+    def _folded(self, first: Module, values: Mapping[Symbol, Any]
+                ) -> tuple[Callable[..., Any], list[Node]] | None:
+        norm, after = self.then.layer, self.after
+        if not (_unseen(first, norm) and fold.is_due(first, norm)):
+            return None
+        both = partial(fold.normalised, first, norm)
+        if after and _unseen(after.then.layer) and _together(norm, after.then.layer):
+            return partial(both, **_option(after._more(values))), [self.then, after.then]
+        return both, [self.then]
+
+    def _more(self, values: Mapping[Symbol, Any]) -> Any:
+        return None if self.more is None else values[self.more]
 
 
 def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
@@ -88,6 +110,7 @@ def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
                         and uses[symbol] == 1 and not node.options) else None
 
     found: dict[Node, Pair] = {}
+    sums: dict[Node, Pair] = {}  # of what is normalised
     once = [node for node in nodes if calls[node.layer] == 1]
     for then in once:
         if _is_relu(then.layer) and (node := first(then.inputs[0], STARTS)):
@@ -95,11 +118,16 @@ def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
     for then in once:
         if _is_sum(then.layer) and len(then.inputs) == 2 and then not in found:
             more, symbol = sorted(then.inputs, key=lambda s: s.node.number)
-            node = first(symbol, (Conv2D,))
+            node = first(symbol, (Conv2D, BatchNormalization))
             if node and more.trials == symbol.trials:  # one shape
-                found[node] = Pair(then, more)
+                (found if type(node.layer) is Conv2D else sums)[node] = Pair(then, more)
         elif type(then.layer) in POOLS and (node := first(then.inputs[0], (Conv2D,))):
             found[node] = Pair(then, samples=_samples(then.inputs[0]))
+    for then in once:
+        node = first(then.inputs[0], fold.CONVOLUTIONS) if then.inputs else None
+        if node and fold.folds(node.layer, then.layer):
+            after = sums.get(then) if type(node.layer) is Conv2D else None
+            found[node] = Pair(then, folds=True, after=found.get(then) or after)
     return found
 
 
@@ -112,7 +140,12 @@ def _joined(first: Module, then: Module, more: Any = None, samples: int = 0
         return partial(_in_slices, first, then, samples) if _without_trace() else None
     if not _together(first, then):
         return None
-    return partial(first, **(RELU if more is None else {"more": more}))
+    return partial(first, **_option(more))
+
+
+def _option(more: Any) -> dict[str, Any]:
+    """Return what a call does besides: adding, or else relu."""
+    return RELU if more is None else {"more": more}
 
 
 def _unseen(*layers: Module) -> bool:
@@ -125,9 +158,9 @@ def _together(first: Any, then: Module) -> bool:
     return first.activation is activations.linear and (_is_relu(then) or _is_sum(then))
 
 
-def _is_relu(layer: Module) -> bool:
+def _is_relu(layer: Module | None) -> bool:
     """Say whether a layer is relu and nothing else."""
-    return type(layer) in ENDS and ENDS[type(layer)](layer)
+    return layer is not None and type(layer) in ENDS and ENDS[type(layer)](layer)
 
 
 def _is_sum(layer: Any) -> bool:
@@ -143,15 +176,31 @@ def chain(layers: Sequence[Module], symbols: Sequence[Symbol] = ()
     """
     at = 0
     while at < len(layers):
-        pair, between, joined = layers[at:at + 2], symbols[at + 1:at + 2], None
-        if len(pair) == 2 and all(layers.count(layer) == 1 for layer in pair):
-            first, then = pair
-            if type(first) in STARTS and _is_relu(then):
-                joined = _joined(first, then)
-            elif type(first) is Conv2D and type(then) in POOLS and between:
-                joined = _joined(first, then, samples=_samples(between[0]))
-        yield joined or pair[0]
-        at += 2 if joined else 1
+        three = layers[at:at + 3]
+        once = all(layers.count(layer) == 1 for layer in three[:2])
+        joined, count = _beginning(three, symbols[at + 1:at + 2]) if once else (None, 1)
+        yield joined or three[0]
+        at += count if joined else 1
+
+
+def _beginning(layers: Sequence[Any], between: Sequence[Symbol]
+               ) -> tuple[Callable[[Any], Any] | None, int]:
+    """Return what does the work of the first of some layers, and of how many.
+
+    Args:
+        between: what lies between the first two, if it is known.
+    """
+    first, then, after = (*layers, None, None)[:3]
+    if type(first) in STARTS and _is_relu(then):
+        return _joined(first, then), 2
+    if type(first) is Conv2D and type(then) in POOLS and between:
+        return _joined(first, then, samples=_samples(between[0])), 2
+    if fold.folds(first, then) and _unseen(first, then) and fold.is_due(first, then):
+        both = partial(fold.normalised, first, then)
+        if after is not None and _is_relu(after) and _unseen(after) and _together(then, after):
+            return partial(both, **RELU), 3
+        return both, 2
+    return None, 1
 
 
 # ---- a few samples at a time ---------------------------------------------------------------

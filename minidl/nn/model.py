@@ -69,7 +69,7 @@ class Model(Module):
     def forward(self, x: Any) -> Any:
         """Compute the outputs; intermediate values are dropped after their last use.
 
-        Some neighbours are computed as one (`fuse.py`), which changes no result.
+        Some neighbours are computed as one (`fuse.py`), which changes results by rounding at most.
         """
         given = [x] if self._single else x
         if not isinstance(given, (list, tuple)) or len(given) != len(self.inputs):
@@ -86,11 +86,12 @@ class Model(Module):
                     lambda leaf: _value(values, leaf), (node.args, node.options))
                 pair = self._pairs.get(node)
                 joined = pair.joined(node.layer, values) if pair else None
-                y = (joined or node.layer)(*args, **options)
-                made = pair.then if pair and joined else node
+                compute, others = joined or (node.layer, [])
+                y = compute(*args, **options)
+                made = others[-1] if others else node
                 values.update(zip(made.symbols, leaves(y), strict=True))
-                done.add(made)
-                del args, options, joined, y
+                done.update(others)
+                del args, options, joined, compute, y
             for symbol in last:
                 values.pop(symbol, None)  # there is none between two calls that were one
         return map_tree(values.__getitem__, self.outputs)
