@@ -16,6 +16,7 @@ import minidl as dl
 from minidl import errors, recipes
 from minidl.cli import main
 from minidl.data import CenterCrop, RandomCrop, RandomFlip
+from minidl.models.transfer import joined
 from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.recipes import sets
 from minidl.recipes.data import Data
@@ -28,6 +29,7 @@ from minidl.recipes.prepare import (
     one_hot,
     unit_range,
 )
+from minidl.recipes.pretrained import body_of
 from minidl.recipes.recipe import Recipe
 from minidl.recipes.run import loaders, run, settings_of
 from minidl.recipes.schedule import linear, stages
@@ -259,7 +261,8 @@ def test_sets_without_an_address_ask_for_their_folder(name, text, tmp_path, caps
 # ---- every recipe --------------------------------------------------------------------------
 
 REAL = {"CIFAR-10": "cifar10", "Tiny ImageNet": "tiny_imagenet", "Dogs vs. Cats": "dogs_vs_cats",
-        "flowers": "flowers5", "Statlog Shuttle": "shuttle", "MNIST": "mnist"}
+        "flowers": "flowers5", "Statlog Shuttle": "shuttle", "MNIST": "mnist",
+        "animals": "animals", "CALTECH-101": "caltech101"}
 TAKE_LONG = ("demo", "imdb_conv1d")  # their data is tested elsewhere
 
 
@@ -275,6 +278,8 @@ def test_a_batch_of_real_data_fits_the_network(name, tmp_path):
     got = loaders(mine, settings_of(mine, data=folder, limit=24, batch_size=4),
                   RunFolder(tmp_path))
     model = mine.model()
+    if mine.features:
+        model = joined(body_of(mine.features, None), model, mine.features.pooling)
     model.compile(mine.optimizer(), mine.loss, metrics=list(mine.metrics))
     for loader in (got.training, got.test):
         x, y = next(iter(loader))
