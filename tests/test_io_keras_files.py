@@ -14,12 +14,14 @@ import h5py
 import numpy as np
 import pytest
 
-from minidl import nn
+from minidl import load_model, nn
+from minidl.cli import main
 from minidl.errors import FormatError
 from minidl.io import child, keras_write
 from minidl.io.keras_files import parsed, read_keras_archive, read_keras_h5
 from minidl.io.keras_hdf5 import read_tree
 from minidl.io.keras_model import load_keras
+from minidl.io.keras_save import save_keras
 from minidl.io.keras_write import save_keras_weights
 from minidl.io.match import match
 from minidl.nn import layers as L  # noqa: N812
@@ -423,3 +425,17 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
         save_keras_weights(old_network(), tmp_path / "a.npz")
     with pytest.raises(FormatError, match="the model has no weights yet"):
         save_keras_weights(nn.Sequential([L.Dense(3)]), tmp_path / "a.h5")
+
+
+def test_import_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = nn.Sequential([nn.Input((6, 5, 2)), L.Conv2D(3, 3, activation="relu", name="conv"),
+                           L.Flatten(name="flat"), L.Dense(4, name="out")])
+    save_keras(model, tmp_path / "net.keras")
+    assert main(["import", str(tmp_path / "net.keras"), "--out", str(tmp_path / "net")]) == 0
+    said = capsys.readouterr().out
+    assert "conv/kernel" in said and f"Saved in {tmp_path / 'net.safetensors'}" in said
+    x = values(3, 6, 5, 2)
+    np.testing.assert_array_equal(load_model(tmp_path / "net").predict(x), model.predict(x))
+    save_keras_weights(model, tmp_path / "net.weights.h5")
+    assert main(["import", str(tmp_path / "net.weights.h5"), "--out", str(tmp_path / "w")]) == 1
+    assert "net.weights.h5" in capsys.readouterr().err and not (tmp_path / "w.safetensors").exists()

@@ -619,7 +619,7 @@ def test_export_and_import_on_the_command_line(tmp_path, capsys):
 @pytest.mark.parametrize(("words", "text"), [
     (["export", "nothing", "net.onnx"], "nothing"),
     (["import", "none.onnx", "--out", "m"], "none.onnx: cannot be read"),
-    (["import", "odd.onnx", "--out", "m"], "is of no known format; expected a model in ONNX"),
+    (["import", "odd.onnx", "--out", "m"], "of no known format; expected a model in ONNX, Keras"),
 ])
 def test_errors_of_the_command_line(words, text, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -17,8 +17,10 @@ from ..train.checkpoint import file_of
 
 READERS: tuple[tuple[str, Callable[[bytes], bool], Callable[..., Module]], ...] = (
     ("ONNX", lambda head: head[:1] == b"\x08", io.load_onnx),
+    ("Keras", lambda head: head.startswith((b"PK", b"\x89HDF")), io.load_keras),
 )
-"""Per format its name, what its files begin with (ONNX: the IR version), and what reads them."""
+"""Per format its name, what its files begin with (ONNX: the IR version; Keras: archives and HDF5),
+and what reads them."""
 HEAD = 16  # bytes that are looked at
 
 

@@ -19,7 +19,7 @@ COMMANDS = {
     "inspect": ("inspect:inspect", "number, name, shape and training of a network's layers"),
     "summary": ("show:summary", "the layers of a network, or of an experiment's"),
     "export": ("formats:export", "write a network as an ONNX file for other programs"),
-    "import": ("formats:import_", "make a model of a network in an ONNX file"),
+    "import": ("formats:import_", "make a model of a network of ONNX or Keras"),
     "show": ("view:show", "draw a picture of what a network has learned, sees or is"),
     "doctor": ("doctor:doctor", "what works on this machine and what to install"),
 }
@@ -187,7 +187,8 @@ def _export(command: argparse.ArgumentParser) -> None:
 
 
 def _import(command: argparse.ArgumentParser) -> None:
-    command.add_argument("file", metavar="FILE", help="a network in the ONNX format")
+    command.add_argument("file", metavar="FILE",
+                         help="a network: .onnx, or .keras or .h5 with its architecture")
     command.add_argument("--out", metavar="MODEL", required=True,
                          help="model file to write, MODEL.safetensors")
 
