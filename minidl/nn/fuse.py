@@ -81,13 +81,11 @@ class Pair:
 
     def _folded(self, first: Module, values: Mapping[Symbol, Any]
                 ) -> tuple[Callable[..., Any], list[Node]] | None:
-        norm, after = self.then.layer, self.after
-        if not (_unseen(first, norm) and fold.is_due(first, norm)):
-            return None
-        both = partial(fold.normalised, first, norm)
-        if after and _unseen(after.then.layer) and _together(norm, after.then.layer):
-            return partial(both, **_option(after._more(values))), [self.then, after.then]
-        return both, [self.then]
+        after = self.after
+        more = None if after is None else after._more(values)
+        folded, count = _folded(first, self.then.layer, after and after.then.layer, more)
+        nodes = [self.then, *([after.then] if after else [])]
+        return None if folded is None else (folded, nodes[:count - 1])
 
     def _more(self, values: Mapping[Symbol, Any]) -> Any:
         return None if self.more is None else values[self.more]
@@ -195,12 +193,25 @@ def _beginning(layers: Sequence[Any], between: Sequence[Symbol]
         return _joined(first, then), 2
     if type(first) is Conv2D and type(then) in POOLS and between:
         return _joined(first, then, samples=_samples(between[0])), 2
-    if fold.folds(first, then) and _unseen(first, then) and fold.is_due(first, then):
-        both = partial(fold.normalised, first, then)
-        if after is not None and _is_relu(after) and _unseen(after) and _together(then, after):
-            return partial(both, **RELU), 3
-        return both, 2
+    if fold.folds(first, then):
+        return _folded(first, then, after if _is_relu(after) else None)
     return None, 1
+
+
+def _folded(first: Any, norm: Any, after: Any, more: Any = None
+            ) -> tuple[Callable[..., Any] | None, int]:
+    """Return what does the work of a convolution and more, None if it does its own; of how many.
+
+    Args:
+        after: the relu or the sum after the normalisation, None where there is neither.
+        more: what the sum adds.
+    """
+    if not (_unseen(first, norm) and fold.is_due(first, norm)):
+        return None, 1
+    both = partial(fold.normalised, first, norm)
+    if after is not None and _unseen(after) and _together(norm, after):
+        return partial(both, **_option(more)), 3
+    return both, 2
 
 
 # ---- a few samples at a time ---------------------------------------------------------------
