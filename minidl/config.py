@@ -15,6 +15,7 @@ _Value = TypeVar("_Value")
 
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 _shapes_only: ContextVar[bool] = ContextVar("shapes_only", default=False)
+_precision: ContextVar[str | None] = ContextVar("precision", default=None)
 _avoided: ContextVar[tuple[str, ...]] = ContextVar("avoided", default=())
 
 
@@ -83,6 +84,44 @@ def threads(count: int) -> _Switch:
     if count < 1:
         raise ArgumentError("threads", f"got {count}", "expected at least 1", "Give 1 or more.")
     return _set(_threads, count)
+
+
+def precision_now() -> str | None:
+    """Return the half type that products are computed in (see `precision`), None for none."""
+    return _precision.get()
+
+
+def precision(name: str | None) -> _Switch:
+    """Compute products on a GPU in a half type inside the block: mixed precision.
+
+    Convolutions, dense layers and matrix products take their inputs in it and add up in float32;
+    what loses digits (losses, softmax, logarithms, powers, variances) is computed in float32; the
+    rest in what it gets. Weights stay float32, and so do their gradients and the optimizer's state
+    (Micikevicius et al. 2018). What lies on the CPU is computed as ever.
+
+    Args:
+        name: "bfloat16", "float16", or None or "float32" for full precision.
+
+    >>> with precision("bfloat16"):
+    ...     print(precision_now())
+    bfloat16
+    """
+    if name not in (None, "float32", "bfloat16", "float16"):
+        raise ArgumentError("precision", f"got {name!r}",
+                            'expected "float32", "bfloat16" or "float16"', "Name one of them.")
+    if name == "bfloat16":
+        _need_bfloat16()
+    return _set(_precision, None if name == "float32" else name)
+
+
+def _need_bfloat16() -> None:
+    """Let NumPy know the type by its name."""
+    try:
+        import ml_dtypes  # noqa: F401
+    except ImportError as error:
+        raise ArgumentError("precision", 'got "bfloat16", which needs the package ml_dtypes',
+                            "expected it to be installed",
+                            'Install it: pip install "minidl[gpu]".') from error
 
 
 def avoided() -> tuple[str, ...]:

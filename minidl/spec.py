@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,38 @@ from .errors import ArgumentError, DTypeError, ShapeError
 Shape = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
+HALVES = ("float16", "bfloat16")
+"""Names of the types of 16 bits, which kernels of a GPU take; NumPy knows bfloat16 by ml_dtypes."""
+
+_with_halves: ContextVar[bool] = ContextVar("with_halves", default=False)
+
+
+@contextmanager
+def halves(allowed: bool) -> Iterator[None]:
+    """Say whether `need_float` lets half types pass inside the block."""
+    token = _with_halves.set(allowed)
+    try:
+        yield
+    finally:
+        _with_halves.reset(token)
+
+
+def is_float(dtype: np.dtype) -> bool:
+    """Say whether a type is a floating one; of bfloat16 NumPy does not know that.
+
+    >>> is_float(np.dtype("float16")), is_float(np.dtype("int64"))
+    (True, False)
+    """
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def wide(dtype: np.dtype) -> np.dtype:
+    """Return the type of statistics and parameters beside elements of a type.
+
+    >>> wide(np.dtype("float16")), wide(np.dtype("float64"))
+    (dtype('float32'), dtype('float64'))
+    """
+    return FLOATS[0] if dtype.name in HALVES else dtype
 
 
 class Spec(NamedTuple):
@@ -71,7 +105,8 @@ def need_float(op: str, **specs: Spec) -> np.dtype:
     names = list(specs)
     dtype = specs[names[0]].dtype
     for name, spec in specs.items():
-        if spec.dtype not in FLOATS or spec.dtype != dtype:
+        known = spec.dtype in FLOATS or (_with_halves.get() and spec.dtype.name in HALVES)
+        if not known or spec.dtype != dtype:
             raise DTypeError(op, f"got {name} of type {spec.dtype}",
                              f"expected {dtype if dtype in FLOATS else 'float32 or float64'}",
                              _float_remedy(name, spec.dtype))

@@ -1,9 +1,12 @@
-"""Buffer pool: arrays whose memory is used again once no tensor and no NumPy view needs it.
+"""Buffer pools: arrays whose memory is used again once no tensor and no view needs it.
 
 A fresh large array costs a page fault for every 4 KiB; a used one costs nothing. NumPy keeps the
 base of a view alive, so the owner of each buffer (`_Block`) is finalised exactly when the last
 view of it is gone, and gives its memory back to the pool then. Buffers are cut from a few large
 regions (`space.py`), of which only what was used so far takes memory of the machine.
+
+`Pool` does the counting, whatever the memory is; `HostPool` hands out NumPy arrays. The pool of a
+GPU lies in `device.py`.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ import sys
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
+from .arrays import HOST, address
 from .space import Space
 
 SMALLEST = 1 << 14  # bytes; below this NumPy's own allocation is as fast
@@ -49,9 +53,14 @@ class _Block(np.ndarray):
 class Pool:
     """Hands out uninitialised C-contiguous arrays and takes their memory back.
 
+    A subclass says how to get a region (`_reserve`, `_place_of`) and makes the arrays (`empty`,
+    `unowned`).
+
     Attributes:
         peak: the largest `taken` since `reset_peak()`.
     """
+
+    spare = SMALLEST  # bytes that are left over of a part and not worth one of their own
 
     def __init__(self) -> None:
         self._space = Space()
@@ -64,12 +73,21 @@ class Pool:
         self._taken = 0
         self.peak = 0
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """Return an array of the given shape and type with arbitrary contents."""
-        nbytes = math.prod(shape) * dtype.itemsize
-        if nbytes < SMALLEST:
-            return np.empty(shape, dtype)
-        return np.ndarray(shape, dtype, buffer=self._take(-(-nbytes // ALIGNMENT) * ALIGNMENT))
+        raise NotImplementedError
+
+    def unowned(self, array: Any) -> Any:
+        """Return the same array as one that does not keep the pool from using its memory again.
+
+        The memory itself stays for as long as this array, also when the pool is gone. An array
+        that lies elsewhere is returned as it is.
+        """
+        raise NotImplementedError
+
+    def _reserve(self, least: int) -> tuple[Any, int, int]:
+        """Return a fresh region of at least so many bytes, its address and its size."""
+        raise NotImplementedError
 
     @property
     def taken(self) -> int:
@@ -95,50 +113,30 @@ class Pool:
             self._collect()
             regions = zip(self._starts, self._regions, strict=True)
             kept = [(start, memory) for start, memory in regions
-                    if not self._space.close(start, start + len(memory))]
+                    if not self._space.close(start, start + memory[1])]
             self._starts, self._regions = [s for s, _ in kept], [m for _, m in kept]
 
-    def holds(self, array: np.ndarray) -> bool:
+    def holds(self, array: Any) -> bool:
         """Say whether an array lies in memory of this pool."""
-        return self._place(array) is not None
+        return self._place(address(array)) is not None
 
-    def unowned(self, array: np.ndarray) -> np.ndarray:
-        """Return the same array as one that does not keep the pool from using its memory again.
-
-        The memory itself stays for as long as this array, also when the pool is gone. An array
-        that lies elsewhere is returned as it is.
-        """
-        place = self._place(array)
-        if place is None:
-            return array
-        return np.ndarray(array.shape, array.dtype, place[0], place[1], array.strides)
-
-    def _place(self, array: np.ndarray) -> tuple[Any, int] | None:
-        """Return the region that an array begins in, and where in it."""
-        start = array.ctypes.data
+    def _place(self, start: int) -> tuple[Any, int] | None:
+        """Return the region that an address lies in, and where in it."""
         with self._lock:
             at = bisect_right(self._starts, start) - 1
-            if at < 0 or start >= self._starts[at] + len(self._regions[at]):
+            if at < 0 or start >= self._starts[at] + self._regions[at][1]:
                 return None
-            return self._regions[at], start - self._starts[at]
-
-    def _take(self, size: int) -> _Block:
-        with self._lock:
-            part = self._part(size)
-            at = bisect_right(self._starts, part[0]) - 1
-            block = _Block(size, _BYTE, self._regions[at], part[0] - self._starts[at])
-        block._ticket = self._returned, part
-        return block
+            return self._regions[at][0], start - self._starts[at]
 
     def _part(self, size: int) -> tuple[int, int]:
-        """Return (start, size) of a part of at least `size` bytes."""
+        """Return (start, size) of a part of at least `size` bytes; the caller has the lock."""
         if self._returned:
             last = self._returned.pop()
             if last[1] == size:  # what came back last is in the cache still
                 return last
             self._returned.append(last)
             self._collect()
-        part = self._space.take(size, SMALLEST) or self._grow(size)
+        part = self._space.take(size, self.spare) or self._grow(size)
         self._taken += part[1]
         if self._taken > self.peak:
             self.peak = self._taken
@@ -154,16 +152,45 @@ class Pool:
 
     def _grow(self, size: int) -> tuple[int, int]:
         """Cut a part from a new region."""
-        memory = _region(size)
-        start = ctypes.addressof(memory)
+        memory, start, length = self._reserve(size)
         at = bisect_right(self._starts, start)
         self._starts.insert(at, start)
-        self._regions.insert(at, memory)
-        self._space.open(start, start + len(memory))
-        part = self._space.take(size, SMALLEST)
+        self._regions.insert(at, (memory, length))
+        self._space.open(start, start + length)
+        part = self._space.take(size, self.spare)
         if part is None:
             raise MemoryError(size)
         return part
+
+
+class HostPool(Pool):
+    """Hands out NumPy arrays."""
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Return an array of the given shape and type with arbitrary contents."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        if nbytes < SMALLEST:
+            return np.empty(shape, dtype)
+        return np.ndarray(shape, dtype, buffer=self._take(-(-nbytes // ALIGNMENT) * ALIGNMENT))
+
+    def unowned(self, array: np.ndarray) -> np.ndarray:
+        """Return the same array as one that does not keep its memory from being used again."""
+        place = self._place(array.ctypes.data)
+        if place is None:
+            return array
+        return np.ndarray(array.shape, array.dtype, place[0], place[1], array.strides)
+
+    def _take(self, size: int) -> _Block:
+        with self._lock:
+            part = self._part(size)
+            at = bisect_right(self._starts, part[0]) - 1
+            block = _Block(size, _BYTE, self._regions[at][0], part[0] - self._starts[at])
+        block._ticket = self._returned, part
+        return block
+
+    def _reserve(self, least: int) -> tuple[Any, int, int]:
+        memory = _region(least)
+        return memory, ctypes.addressof(memory), len(memory)
 
 
 def _region(least: int) -> Any:
@@ -196,21 +223,32 @@ def _memory(size: int) -> Any:
     return (ctypes.c_ubyte * size).from_buffer(region)
 
 
-pool = Pool()
+pool = HostPool()
 """The pool of the CPU; all results of ops come from it, unless another one is in use."""
 
-_current: ContextVar[Pool] = ContextVar("current", default=pool)
+_pools: dict[str, Pool] = {HOST: pool}  # by device
+_current: ContextVar[Mapping[str, Pool]] = ContextVar("current", default=_pools)
 
 
-def current() -> Pool:
-    """Return the pool that results of ops come from."""
-    return _current.get()
+def install(device: str, own: Pool) -> None:
+    """Let the results of ops on a device come from a pool."""
+    _pools[device] = own
+
+
+def of(device: str) -> Pool:
+    """Return the pool of a device that is there for the whole process."""
+    return _pools[device]
+
+
+def current(device: str = HOST) -> Pool:
+    """Return the pool that results of ops on a device come from."""
+    return _current.get().get(device) or _pools[device]
 
 
 @contextmanager
-def use(own: Pool) -> Iterator[None]:
+def use(own: Pool, device: str = HOST) -> Iterator[None]:
     """Let the results of ops inside the block come from a pool of the caller's."""
-    token = _current.set(own)
+    token = _current.set({**_current.get(), device: own})
     try:
         yield
     finally:
@@ -229,7 +267,7 @@ def rehearsal() -> Iterator[Pool]:
     computing would give (see `config.shapes_only`). What the arrays hold is arbitrary, and NumPy
     gives no warnings of it.
     """
-    own = Pool()
+    own = HostPool()
     token = _rehearsed.set(own)
     try:
         with np.errstate(all="ignore"):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import numpy as np
 
 from .. import config, dispatch
+from ..backend.device import to_host
+from ..dispatch import move
 from ..spec import spec_of
 from .buffers import fine_ranges, guarded_buffers
 from .cases import Arrays, Case, Outcome, grown
@@ -20,7 +23,7 @@ def buffers(case: Case) -> str:
     """Buffers are written in full and nothing around them is; what they held does not matter."""
     arrays, outcomes = case.draw(), []
     for fill in (0, 0xFF):
-        with guarded_buffers(fill) as handed_out:
+        with guarded_buffers(fill, case.device) as handed_out:
             outcomes.append(case.outcome(arrays))
         if handed_out.damaged():
             return f"{handed_out.damaged()} buffers were written to outside their bounds"
@@ -32,11 +35,14 @@ def overwrite(case: Case) -> str:
     results = len(case.call(case.draw()).out)
     for i, j in case.op.overwrites(len(case.sample.inputs), results):
         arrays = case.draw()
-        given, wanted = arrays[i], case.call(arrays).out
+        given, wanted = arrays[i], case.results(arrays)
         if given is None or spec_of(given) != spec_of(wanted[j]):
             continue
-        out = [given if k == j else np.empty_like(w) for k, w in enumerate(wanted)]
-        got = case.call(arrays, out=out).out
+        moved = case.moved(arrays)
+        out: Any = [moved[i] if k == j else move(np.empty_like(w), case.device)
+               for k, w in enumerate(wanted)]
+        got = map(to_host, dispatch.call(case.op, moved, case.sample.attrs, out=out,
+                                         algorithm=case.algorithm).out)
         if any(g.tobytes() != w.tobytes() for g, w in zip(got, wanted, strict=True)):
             return f"writing result {j} over input {i} changes the result"
     return ""

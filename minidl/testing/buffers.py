@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from .. import dispatch
-from ..backend import memory
+from ..backend import device as devices
+from ..backend.arrays import HOST, address
 
 GUARD = 64        # bytes on either side of a buffer
 PATTERN = 0xA5
@@ -42,16 +43,42 @@ class Buffers:
                    for whole, start, stop in self._whole)
 
 
+class DeviceBuffers(Buffers):
+    """The same of another device: guards are written by copies to it, and read by copies back."""
+
+    def __init__(self, fill: int, device: str) -> None:
+        super().__init__(fill)
+        self._device, self._pool = devices.get(device), devices.pool(device)
+        self._take = self._pool.empty
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Return an array between two guards, every byte of it the fill."""
+        size = math.prod(shape) * dtype.itemsize
+        start = devices.ALIGNMENT
+        bytes_ = np.full(size + 2 * start, PATTERN, np.uint8)
+        bytes_[start:start + size] = self._fill
+        whole = self._take(bytes_.shape, bytes_.dtype)
+        self._device.upload(bytes_, whole)
+        self._whole.append((whole, start, start + size))
+        return self._device.array(shape, dtype, address(whole) + start, whole)
+
+    def damaged(self) -> int:
+        """Return how many buffers were written to outside their bounds."""
+        self._whole = [(devices.to_host(whole), a, b) for whole, a, b in self._whole]
+        return super().damaged()
+
+
 @contextmanager
-def guarded_buffers(fill: int = NAN) -> Iterator[Buffers]:
+def guarded_buffers(fill: int = NAN, device: str = HOST) -> Iterator[Buffers]:
     """Let every op inside the block compute into buffers full of one byte, between guards."""
-    buffers = Buffers(fill)
-    before = memory.pool.empty
-    memory.pool.empty = buffers.empty  # type: ignore[method-assign]
+    buffers = Buffers(fill) if device == HOST else DeviceBuffers(fill, device)
+    pool = devices.pool(device)
+    before = pool.empty
+    pool.empty = buffers.empty  # type: ignore[method-assign]
     try:
         yield buffers
     finally:
-        memory.pool.empty = before  # type: ignore[method-assign]
+        pool.empty = before  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -12,6 +12,9 @@ import numpy as np
 from .. import dispatch
 from ..autograd import tape
 from ..autograd.tensor import Tensor
+from ..backend.arrays import HOST
+from ..backend.device import to_host
+from ..dispatch import move
 from ..errors import MinidlError
 from ..ops.registry import Op, Sample
 from ..spec import FLOATS, Spec, spec_of
@@ -39,16 +42,21 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Case:
-    """One sample of an op in one type, by one variant (None: the one that dispatch takes)."""
+    """One sample of an op in one type, by one variant (None: the one that dispatch takes).
+
+    On another device than the CPU, inputs are moved there first and outcomes back.
+    """
 
     op: Op
     number: int
     dtype: np.dtype
     algorithm: str | None = None
+    device: str = HOST
 
     def __str__(self) -> str:
         by = f" by {self.algorithm}" if self.algorithm else ""
-        return f"{self.op.name}, sample {self.number}, {self.dtype}{by}"
+        on = "" if self.device == HOST else f" on {self.device}"
+        return f"{self.op.name}, sample {self.number}, {self.dtype}{by}{on}"
 
     @property
     def sample(self) -> Sample:
@@ -57,7 +65,7 @@ class Case:
 
     def tolerance(self, algorithm: str | None = None) -> float:
         """Return the factor on error bounds: for one variant, or for the least exact one."""
-        return self.op.tolerance * max((k.tolerance for k in self.op.kernels
+        return self.op.tolerance * max((k.tolerance for k in self.op.variants(self.device)
                                         if algorithm in (None, k.name)), default=1.0)
 
     def rng(self, attempt: int = 0) -> np.random.Generator:
@@ -74,10 +82,22 @@ class Case:
         return [i for i, a in enumerate(arrays) if a is not None and a.dtype in FLOATS
                 and (name := self.op.gradient(i)) and (wanted is None or name in wanted)]
 
+    def moved(self, arrays: Arrays) -> list[np.ndarray | None]:
+        """Return the inputs on the device; those that may stay on the CPU do."""
+        return [a if a is None or self._stays(i) else move(a, self.device)
+                for i, a in enumerate(arrays)]
+
+    def _stays(self, position: int) -> bool:
+        return self.op.inputs[min(position, len(self.op.inputs) - 1)] in self.op.hosted
+
     def call(self, arrays: Arrays, **options: Any) -> dispatch.Call:
         """Compute the op at the waist."""
-        return dispatch.call(self.op, arrays, self.sample.attrs, algorithm=self.algorithm,
-                             **options)
+        return dispatch.call(self.op, self.moved(arrays), self.sample.attrs,
+                             algorithm=self.algorithm, **options)
+
+    def results(self, arrays: Arrays) -> list[np.ndarray]:
+        """Compute the op and return its results as arrays of the CPU."""
+        return [to_host(a) for a in self.call(arrays).out]
 
     def apply(self, *tensors: Tensor | None) -> Tensor:
         """Compute the op on tensors and return its first result."""
@@ -87,7 +107,7 @@ class Case:
     def tensors(self, arrays: Arrays, wrt: Sequence[int]) -> list[Tensor | None]:
         """Return the inputs as tensors; those at `wrt` require a gradient."""
         return [None if a is None else Tensor(a, requires_grad=i in wrt)
-                for i, a in enumerate(arrays)]
+                for i, a in enumerate(self.moved(arrays))]
 
     def gy(self, y: Tensor) -> np.ndarray:
         """Return a random gradient of the result."""
@@ -101,26 +121,27 @@ class Case:
         results = results if isinstance(results, tuple) else (results,)
         if wrt:
             results[0].backward(self.gy(results[0]))
-        grads = {i: tensors[i].grad.array for i in wrt}  # type: ignore[union-attr]
-        return Outcome(tuple(t.array for t in results), grads)
+        grads = {i: to_host(tensors[i].grad.array) for i in wrt}  # type: ignore[union-attr]
+        return Outcome(tuple(to_host(t.array) for t in results), grads)
 
 
-def cases(op: Op, dtypes: Sequence[np.dtype] = FLOATS) -> Iterator[Case]:
-    """Yield every sample in every type, by every variant that accepts it."""
+def cases(op: Op, dtypes: Sequence[np.dtype] = FLOATS, device: str = HOST) -> Iterator[Case]:
+    """Yield every sample in every type, by every variant of the device that accepts it."""
     for number, sample in enumerate(op.samples):
         for dtype in dtypes:
             specs = tuple(None if a is None else spec_of(a)
                           for a in sample.draw(np.random.default_rng(0), dtype))
-            for algorithm in _variants(op, specs, sample.attrs):
-                yield Case(op, number, dtype, algorithm)
+            for algorithm in _variants(op, specs, sample.attrs, device):
+                yield Case(op, number, dtype, algorithm, device)
 
 
-def _variants(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any]) -> list[str | None]:
-    if len(op.kernels) < 2:
+def _variants(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any], device: str
+              ) -> list[str | None]:
+    variants = op.variants(device)
+    if len(variants) < 2:
         return [None]
-    full = dispatch.plan_of(op, specs, attrs).attrs
-    return [k.name for k in op.kernels
-            if k.device == "cpu" and (k.accepts is None or k.accepts(*specs, **full))]
+    full = dispatch.plan_of(op, specs, attrs, None, device).attrs
+    return [k.name for k in variants if k.accepts is None or k.accepts(*specs, **full)]
 
 
 # ---- layouts -------------------------------------------------------------------------------

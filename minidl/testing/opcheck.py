@@ -114,3 +114,21 @@ CHECKS: dict[str, Callable[[Op], Iterator[str]]] = {
     "large calls": partial(_each, buffers.large_calls, dtypes=FLOATS[:1]),
 }
 """The checks by name; each takes an op and yields one line for every problem."""
+
+DEVICE_CHECKS: dict[str, Check] = {
+    "forward": results.forward, "as on the CPU": results.as_on_the_cpu,
+    "inputs unchanged": results.unchanged, "not a number": results.not_a_number,
+    "buffers": buffers.buffers, "overwrite": buffers.overwrite, "repeatable": buffers.repeatable,
+}
+"""Checks of an op's kernels on another device, by name; each takes a case."""
+
+
+def check_on(device: str, op: str | Op, checks: Sequence[str] = (),
+             dtypes: Sequence[np.dtype] = FLOATS) -> list[str]:
+    """Run an op's samples on a device, by each of its variants; return what is wrong."""
+    op = registry.get(op) if isinstance(op, str) else op
+    if op.view is None and not op.variants(device):
+        return [f"{op.name} has no kernel on {device}"]
+    found = [(name, case, DEVICE_CHECKS[name](case)) for name in checks or DEVICE_CHECKS
+             for case in cases(op, dtypes, device)]
+    return [f"{name}: {case}: {problem}" for name, case, problem in found if problem]

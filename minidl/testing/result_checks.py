@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import config, dispatch
+from ..backend.device import to_host
 from ..errors import MinidlError
 from ..ops.registry import Joint, Op
 from ..spec import spec_of
@@ -54,10 +55,10 @@ def forward(case: Case) -> str:
     """Results agree with the reference and are as `infer` says."""
     arrays = case.draw()
     done = case.call(arrays)
-    wanted = reference(case, arrays)
-    if len(wanted) != len(done.out):
-        return f"{len(done.out)} results, the reference has {len(wanted)}"
-    for i, (got, want, spec) in enumerate(zip(done.out, wanted, done.plan.out, strict=True)):
+    found, wanted = [to_host(a) for a in done.out], reference(case, arrays)
+    if len(wanted) != len(found):
+        return f"{len(found)} results, the reference has {len(wanted)}"
+    for i, (got, want, spec) in enumerate(zip(found, wanted, done.plan.out, strict=True)):
         if spec_of(got) != spec:
             return f"result {i} is {spec_of(got)}, infer says {spec}"
         error = distance(got, want)
@@ -154,6 +155,24 @@ def shapes_only(case: Case) -> str:
     return "" if got == wanted else f"shapes_only gives {got}, computing gives {wanted}"
 
 
+# ---- other devices -------------------------------------------------------------------------
+
+
+def as_on_the_cpu(case: Case) -> str:
+    """Results and gradients are those of the CPU in float64, as near as the type lets them be."""
+    arrays = case.draw()
+    wide = [a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in arrays]
+    cpu = Case(case.op, case.number, np.dtype("float64"))
+    got, wanted = case.outcome(arrays), cpu.outcome(wide)
+    if (a := sorted(got.gradients)) != (b := sorted(wanted.gradients)):
+        return f"gradients of inputs {a}, on the CPU of {b}"
+    for i, (one, other) in enumerate(zip(got.arrays(), wanted.arrays(), strict=True)):
+        error, allowed = distance(one, other), 4 * BOUNDS[case.dtype.name] * case.tolerance()
+        if not error <= allowed:
+            return f"array {i} of results and gradients is {error:.2g} away from that of the CPU"
+    return ""
+
+
 # ---- inputs --------------------------------------------------------------------------------
 
 
@@ -188,7 +207,7 @@ def not_a_number(case: Case) -> str:
     for i in case.wrt(case.draw()):
         arrays = case.draw()
         arrays[i].flat[arrays[i].size // 2] = np.nan  # type: ignore[union-attr]
-        for got, want in zip(case.call(arrays).out, reference(case, arrays), strict=True):
+        for got, want in zip(case.results(arrays), reference(case, arrays), strict=True):
             if got.dtype.kind == "f" and np.any(_rows_with_nan(want) & ~_rows_with_nan(got)):
                 return f"a NaN in input {i} does not show in the result"
     return ""
