@@ -17,20 +17,23 @@ from typing import Any
 import numpy as np
 
 from . import config
+from .backend import device as devices
+from .backend.arrays import HOST, device_of, packed
 from .backend.memory import Pool, current, rehearsed
 from .errors import ArgumentError, DeviceError, DTypeError, MinidlError
 from .ops import registry
 from .ops.registry import Inferred, Kernel, Op
-from .spec import Spec, spec_of
+from .spec import Spec, halves, spec_of
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of a call from shapes, types and attributes alone."""
+    """What is known of a call from shapes, types, attributes and the device alone."""
 
     op: Op
+    device: str
     kernel: Kernel
     specs: tuple[Spec | None, ...]
     out: tuple[Spec, ...]
@@ -107,22 +110,27 @@ def hooked() -> bool:
 
 
 def run(name: str | Op, *arrays: Array | None, out: Sequence[Array] | None = None,
-        algorithm: str | None = None, device: str = "cpu", **attrs: Any) -> Any:
+        algorithm: str | None = None, **attrs: Any) -> Any:
     """Compute an op on arrays and return its result, or a tuple where it has several."""
     result = call(registry.get(name) if isinstance(name, str) else name, arrays, attrs,
-                  out=out, algorithm=algorithm, device=device).out
+                  out=out, algorithm=algorithm).out
     return result[0] if len(result) == 1 else result
 
 
 def call(op: Op, arrays: Sequence[Array | None], attrs: Mapping[str, Any], *,
-         out: Sequence[Array] | None = None, algorithm: str | None = None,
-         device: str = "cpu") -> Call:
-    """Compute an op; the returned `Call` also holds what the kernel saved.
+         out: Sequence[Array] | None = None, algorithm: str | None = None) -> Call:
+    """Compute an op where its arrays lie; the returned `Call` also holds what the kernel saved.
 
     Args:
         out: buffers to write into instead of fresh ones; they may be inputs where the op's
             `may_overwrite` says so.
+
+    Raises:
+        DeviceError: arrays lie on different devices.
     """
+    if op.transfers and len(arrays) == 1 and arrays[0] is not None:
+        return _transfer(op, arrays[0], attrs)
+    device = _device(op, arrays)
     specs = tuple([None if a is None else spec_of(a) for a in arrays])
     plan = plan_of(op, specs, attrs, algorithm, device)
     if op.view is not None:
@@ -131,9 +139,11 @@ def call(op: Op, arrays: Sequence[Array | None], attrs: Mapping[str, Any], *,
         return Call(plan, inputs, (op.view(*inputs, **plan.attrs),), {}, {})
     if config.only_shapes():
         return _tell(_without_values(plan, arrays, out), lambda: None)
+    if device != HOST:
+        arrays = [a if a is None or device_of(a) == device else move(a, device) for a in arrays]
     inputs = tuple(arrays) if op.strided else tuple([
-        a if a is None or a.flags.carray else _packed(a) for a in arrays])
-    pool = current()
+        a if a is None or packed(a) else _packed(a) for a in arrays])
+    pool = current(device)
     results = (tuple([pool.empty(s.shape, s.dtype) for s in plan.out]) if out is None
                else _checked_out(plan, out))
     done = Call(plan, inputs, results, _buffers(plan.saved, pool) if plan.saved else {},
@@ -154,6 +164,53 @@ def _wrap(function: Hook, done: Call, compute: Callable[[], None]) -> Callable[[
     return lambda: function(done, compute)
 
 
+# ---- devices -------------------------------------------------------------------------------
+
+def _device(op: Op, arrays: Sequence[Array | None]) -> str:
+    """Return the device of a call: that of all its arrays but single numbers and hosted ones."""
+    device = ""
+    for position, array in enumerate(arrays):
+        if array is None or (lies := device_of(array)) == device:
+            continue
+        if not device:
+            device = lies
+        elif lies == HOST and _may_stay(op, position, array):
+            continue
+        elif device == HOST and all(a is None or device_of(a) != HOST or _may_stay(op, i, a)
+                                    for i, a in enumerate(arrays[:position])):
+            device = lies
+        elif not config.only_shapes():
+            raise DeviceError(op.name, f"got arrays on {device!r} and on {lies!r}",
+                              "expected one device", f'Move them: x.to("{lies}").')
+    return device or HOST
+
+
+def _may_stay(op: Op, position: int, array: Array) -> bool:
+    name = op.inputs[min(position, len(op.inputs) - 1)]
+    return not array.ndim or name in op.hosted
+
+
+def move(array: Array, device: str) -> Array:
+    """Return an array on a device: itself if it lies there, else a copy."""
+    source = device_of(array)
+    return array if source == device else run("to", array, device=device)
+
+
+def _transfer(op: Op, array: Array, attrs: Mapping[str, Any]) -> Call:
+    """Copy an array to another device.
+
+    The copy takes no memory of an arena: a replay makes it before all else.
+    """
+    array = array if packed(array) else run("copy", array)
+    source, target = device_of(array), attrs.get("device", HOST)
+    plan = plan_of(op, (spec_of(array),), {**attrs, "source": source}, None,
+                   target if source == HOST else source)
+    if config.only_shapes():
+        return _tell(_without_values(plan, (array,), None), lambda: None)
+    done = Call(plan, (array,), (devices.pool(target).empty(array.shape, array.dtype),), {}, {})
+    return _tell(done, done.compute)
+
+
 # ---- plans ---------------------------------------------------------------------------------
 
 _plans: dict[Any, Plan] = {}
@@ -162,7 +219,7 @@ _VIEW = Kernel("view", lambda: None)
 
 
 def plan_of(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
-            algorithm: str | None = None, device: str = "cpu") -> Plan:
+            algorithm: str | None = None, device: str = HOST) -> Plan:
     """Check a call and say which kernel and which buffers it takes."""
     key = (op, specs, tuple(attrs.items()), algorithm, device, config.num_threads(),
            config.avoided())
@@ -180,9 +237,15 @@ def plan_of(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
 def _make_plan(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
                algorithm: str | None, device: str) -> Plan:
     _check_inputs(op, specs)
-    if device != "cpu":
-        raise DeviceError(op.name, f"device {device!r}", 'expected "cpu"',
-                          "This build computes on the CPU; move the tensors there.")
+    with halves(device != HOST):
+        inferred = _inferred(op, specs, attrs)
+        variant = _VIEW if op.view else op.kernel(device, specs, inferred.attrs, algorithm,
+                                                  config.avoided())
+        work = variant.workspace(*specs, **inferred.attrs) if variant.workspace else {}
+    return Plan(op, device, variant, specs, inferred.out, inferred.saved, work, inferred.attrs)
+
+
+def _inferred(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any]) -> Inferred:
     try:
         inferred = op.infer(*specs, **attrs)
     except MinidlError:  # a DTypeError is a TypeError, too
@@ -191,11 +254,8 @@ def _make_plan(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any],
         raise ArgumentError(op.name, f"called with {sorted(attrs)}", str(error),
                             "Check the names of the arguments.") from error
     if isinstance(inferred, Spec):
-        inferred = Inferred((inferred,), attrs=attrs)
-    variant = _VIEW if op.view else op.kernel(device, specs, inferred.attrs, algorithm,
-                                              config.avoided())
-    work = variant.workspace(*specs, **inferred.attrs) if variant.workspace else {}
-    return Plan(op, variant, specs, inferred.out, inferred.saved, work, inferred.attrs)
+        return Inferred((inferred,), attrs=attrs)
+    return inferred
 
 
 def _check_inputs(op: Op, specs: tuple[Spec | None, ...]) -> None:
@@ -218,8 +278,7 @@ def _check_inputs(op: Op, specs: tuple[Spec | None, ...]) -> None:
 
 def _packed(array: Array | None) -> Array | None:
     """Return a C-contiguous, writable array: numba compiles a kernel anew for any other kind."""
-    # carray is NumPy's name for these two and aligned elements
-    return array if array is None or array.flags.carray else run("copy", array)
+    return array if array is None or packed(array) else run("copy", array)
 
 
 def _contiguous(array: Array | None) -> Array | None:
@@ -233,7 +292,7 @@ def _buffers(specs: Mapping[str, Spec], source: Pool) -> dict[str, Array]:
 
 def _checked_out(plan: Plan, out: Sequence[Array]) -> tuple[Array, ...]:
     for given, wanted in zip(out, plan.out, strict=True):
-        if spec_of(given) != wanted or not (given.flags.c_contiguous and given.flags.writeable):
+        if spec_of(given) != wanted or device_of(given) != plan.device or not packed(given):
             raise ArgumentError(plan.op.name, f"got out of {spec_of(given)}",
                                 f"expected a writable, C-contiguous array of {wanted}",
                                 "Make it with minidl.empty.")

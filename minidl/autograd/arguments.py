@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.arrays import HOST
 from ..errors import ArgumentError, DTypeError
+from ..spec import is_float
 from .tape import apply
 from .tensor import Tensor, TensorLike, as_tensor
 
@@ -22,8 +24,8 @@ def pair(a: TensorLike, b: TensorLike) -> tuple[Tensor, Tensor]:
     b = as_tensor(b, a)
     if a.dtype == b.dtype:
         return a, b
-    if "f" in (a.dtype.kind, b.dtype.kind) and a.dtype.kind != b.dtype.kind:
-        common = a.dtype if a.dtype.kind == "f" else b.dtype
+    if is_float(a.dtype) != is_float(b.dtype):
+        common = a.dtype if is_float(a.dtype) else b.dtype
     else:
         common = np.result_type(a.dtype, b.dtype)
     return astype(a, common), astype(b, common)
@@ -32,7 +34,7 @@ def pair(a: TensorLike, b: TensorLike) -> tuple[Tensor, Tensor]:
 def floating(x: TensorLike) -> Tensor:
     """Make a tensor; integers become float32."""
     x = as_tensor(x)
-    return x if x.dtype.kind == "f" else astype(x, np.float32)
+    return x if is_float(x.dtype) else astype(x, np.float32)
 
 
 def astype(x: TensorLike, dtype: str | np.dtype | type) -> Tensor:
@@ -57,11 +59,16 @@ def nested(value: Any) -> Any:
 
 
 def check_labels(where: str, labels: Tensor, classes: int) -> None:
-    """Raise unless labels are integers from 0 to classes - 1."""
+    """Raise unless labels are integers from 0 to classes - 1.
+
+    The values of labels on a GPU are not looked at: that would wait for it. Those outside make a
+    loss that is no number there.
+    """
     if labels.dtype.kind not in "iu":
         raise DTypeError(where, f"got labels of type {labels.dtype}", "expected integers or floats",
                          "Convert them.")
-    if labels.size and (labels.array.min() < 0 or labels.array.max() >= classes):
+    if labels.device == HOST and labels.size and (
+            labels.array.min() < 0 or labels.array.max() >= classes):
         raise ArgumentError(where, f"got labels from {labels.array.min()} to {labels.array.max()}",
                             f"expected 0 to {classes - 1} for {classes} classes",
                             "Check the number of classes, and that labels start at 0.")

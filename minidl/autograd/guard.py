@@ -14,6 +14,7 @@ import zlib
 
 import numpy as np
 
+from ..backend.device import to_host
 from ..backend.memory import lease
 from ..errors import SavedArrayChangedError
 
@@ -108,4 +109,5 @@ class Saved:
 
 def checksum(array: np.ndarray) -> int:
     """Return the CRC-32 of an array's bytes."""
+    array = to_host(array)
     return zlib.crc32(np.ascontiguousarray(array).data.cast("B") if array.size else b"")

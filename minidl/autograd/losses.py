@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ShapeError
+from ..spec import is_float
 from .arguments import astype, check_labels
 from .arithmetic import clip, log, square, subtract
 from .tape import apply
@@ -18,7 +19,7 @@ def cross_entropy(logits: TensorLike, labels: TensorLike, smoothing: float = 0.0
         smoothing: share of the label spread evenly over the classes.
     """
     logits, labels = as_tensor(logits), as_tensor(labels)
-    if labels.dtype.kind == "f":
+    if is_float(labels.dtype):
         labels = astype(labels, logits.dtype)
     else:
         check_labels("cross_entropy", labels, logits.shape[-1] if logits.ndim else 0)

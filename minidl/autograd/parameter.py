@@ -7,6 +7,8 @@ from typing import NoReturn
 
 import numpy as np
 
+from .. import dispatch
+from ..backend.arrays import HOST, device_of
 from ..errors import AutogradError
 from .tensor import Tensor, TensorLike
 
@@ -31,7 +33,9 @@ class Parameter(Tensor):
 
     def __init__(self, data: TensorLike, name: str = "", trainable: bool = True) -> None:
         values = data.array if isinstance(data, Tensor) else data
-        super().__init__(np.array(values, order="C"), trainable,  # optimizers write into it
+        own = (np.array(values, order="C") if device_of(values) == HOST  # optimizers write into it
+               else dispatch.run("copy", values))
+        super().__init__(own, trainable,
                          None if isinstance(data, (Tensor, np.ndarray)) else "float32")
         self.storage.foreign = False  # the copy above is ours alone
         self.name = name

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import config, dispatch
+from ..backend.arrays import device_of, packed, share_memory
 from ..errors import AutogradError, MinidlError, ShapeError
 from ..ops import registry
-from ..spec import Spec
+from ..spec import Spec, is_float
 from . import tensor as tensors  # each of the two modules needs the other
 from .guard import Saved, Storage
+from .precision import at_precision
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -173,7 +175,7 @@ class at_place:  # noqa: N801 (used as a function)
 def record(call: dispatch.Call, inputs: Sequence[Tensor | None],
            storages: Sequence[Storage]) -> Node | None:
     """Return a node for a call if backward will need one; `storages` are those of its outputs."""
-    if not config.grad_enabled() or call.plan.out[0].dtype.kind != "f":
+    if not config.grad_enabled() or not is_float(call.plan.out[0].dtype):
         return None
     op = call.plan.op
     parents = {i: t if t.node is None else t.node for i, t in enumerate(inputs)
@@ -270,7 +272,7 @@ def _add(total: np.ndarray, owned: bool, part: np.ndarray, others: Sequence[np.n
     """Add a gradient to the sum so far, in place where the sum or the gradient is ours alone."""
     if owned:
         return dispatch.run("add", total, part, out=[total]), True
-    if part.flags.carray and not any(np.may_share_memory(part, other) for other in others):
+    if packed(part) and not any(share_memory(part, other) for other in others):
         return dispatch.run("add", part, total, out=[part]), True
     return dispatch.run("add", total, part), True
 
@@ -283,10 +285,11 @@ def _accumulate(leaf: Tensor, gradient: np.ndarray, *others: np.ndarray) -> None
     """
     for hook in leaf.hooks:
         gradient = _hooked(hook, gradient)
+    gradient = dispatch.move(gradient, device_of(leaf.array))  # a number's, from elsewhere
     if leaf.grad is not None:
         gradient = dispatch.run("add", leaf.grad.array, gradient)
-    elif leaf.hooks or not gradient.flags.carray or any(
-            np.may_share_memory(gradient, other) for other in others):
+    elif leaf.hooks or not packed(gradient) or any(
+            share_memory(gradient, other) for other in others):
         gradient = dispatch.run("copy", gradient)
     leaf.grad = type(leaf).own(gradient)
 
@@ -298,7 +301,7 @@ def _hooked(hook: Hook, gradient: np.ndarray) -> np.ndarray:
     if changed.shape != gradient.shape:
         raise ShapeError("hook", f"got a gradient of shape {changed.shape}",
                          f"expected {gradient.shape}", "It has the shape of the tensor.")
-    return np.asarray(changed, gradient.dtype)
+    return changed
 
 
 def apply(name: str | registry.Op, *inputs: Tensor | None, algorithm: str | None = None,
@@ -308,6 +311,8 @@ def apply(name: str | registry.Op, *inputs: Tensor | None, algorithm: str | None
     This is what every function of `functional` and every custom op calls.
     """
     op = registry.get(name) if isinstance(name, str) else name
+    if (kind := config.precision_now()) is not None:
+        inputs = at_precision(op.name, inputs, kind)
     arrays = [None if t is None else t.array for t in inputs]
     call = dispatch.call(op, arrays, attrs, algorithm=algorithm)
     storages = [_storage(op, array, inputs) for array in call.out]
@@ -320,7 +325,7 @@ def apply(name: str | registry.Op, *inputs: Tensor | None, algorithm: str | None
 def _storage(op: registry.Op, array: np.ndarray, inputs: Sequence[Tensor | None]) -> Storage:
     """Views share the storage of what they look at, so that changes are seen through both."""
     source = inputs[0] if op.view is not None else None
-    if source is not None and np.may_share_memory(array, source.array):
+    if source is not None and share_memory(array, source.array):
         return source.storage
     return Storage()
 

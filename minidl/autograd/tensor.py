@@ -8,10 +8,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .. import dispatch
-from ..errors import AutogradError, DeviceError, DTypeError, ShapeError
-from ..spec import FLOATS, Shape
+from ..backend import device as devices
+from ..backend.arrays import HOST, device_of
+from ..backend.device import to_host
+from ..errors import AutogradError, DTypeError, ShapeError
+from ..spec import Shape, is_float
 from . import tape
 from .guard import Storage
+from .values import array_of, converted, like, write
 
 Scalar = int | float | bool
 TensorLike = Any  # a Tensor, an array, a number, or nested lists of numbers
@@ -26,8 +30,8 @@ class Tensor:
         dtype: element type to convert to.
 
     Attributes:
-        array: the NumPy array as the engine uses it; changes to it are not noticed, so write
-            through `assign`, `data` or `numpy()` instead.
+        array: the NumPy array, or that of another device, as the engine uses it; changes to it
+            are not noticed, so write through `assign`, `data` or `numpy()` instead.
         grad: gradient as a Tensor of the same shape after `backward`, else None.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -41,15 +45,15 @@ class Tensor:
 
     def __init__(self, data: TensorLike, requires_grad: bool = False,
                  dtype: str | np.dtype | type | None = None) -> None:
-        given: np.ndarray = data.array if isinstance(data, Tensor) else _array(data)
+        given = array_of(data)
         plain = isinstance(data, (int, float, list, tuple)) and not isinstance(data, np.generic)
         if dtype is None:
             own = given.dtype.newbyteorder("=")  # files may hold the other byte order
             dtype = np.float32 if plain and own == np.float64 else own
-        array: np.ndarray = given.astype(dtype, copy=False)
-        if array.dtype.kind not in "fiub":
-            raise DTypeError("Tensor", f"got elements of type {array.dtype}", "expected numbers",
+        if given.dtype.kind not in "fiub" and not is_float(given.dtype):
+            raise DTypeError("Tensor", f"got elements of type {given.dtype}", "expected numbers",
                              "Convert them first.")
+        array = converted(given, np.dtype(dtype))
         shares = array is given and not plain
         self.array: np.ndarray = array
         self.storage: Storage = (data.storage if shares and isinstance(data, Tensor)
@@ -58,7 +62,7 @@ class Tensor:
         self.grad: Tensor | None = None
         self.hooks: list[tape.Hook] = []
         self.requires_grad = requires_grad
-        if requires_grad and array.dtype not in FLOATS:
+        if requires_grad and not is_float(array.dtype):
             raise DTypeError("Tensor", f"requires_grad for elements of type {array.dtype}",
                              "expected float32 or float64", 'Convert them: dtype="float32".')
 
@@ -97,8 +101,8 @@ class Tensor:
 
     @property
     def device(self) -> str:
-        """Where the elements lie."""
-        return "cpu"
+        """Where the elements lie, "cpu" or "cuda"."""
+        return device_of(self.array)
 
     @property
     def is_leaf(self) -> bool:
@@ -111,14 +115,20 @@ class Tensor:
         return self.shape[0]
 
     def __repr__(self) -> str:
-        text = np.array2string(self.array, separator=", ", prefix="Tensor(", threshold=20)
-        tail = ", requires_grad=True" if self.requires_grad else ""
+        text = np.array2string(to_host(self.array), separator=", ", prefix="Tensor(", threshold=20)
+        tail = "" if self.device == HOST else f", device={self.device!r}"
+        tail += ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({text}, shape={self.shape}, dtype={self.dtype}{tail})"
 
     # ---- to and from others ----
 
     def numpy(self) -> np.ndarray:
-        """Return a NumPy view; it keeps the memory alive, and changes through it are noticed."""
+        """Return a NumPy view; it keeps the memory alive, and changes through it are noticed.
+
+        Of a tensor on another device it is a copy.
+        """
+        if self.device != HOST:
+            return to_host(self.array)
         return self.storage.expose(self.array)
 
     @property
@@ -132,10 +142,13 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
-            return self.array.astype(dtype or self.dtype)
+            return to_host(self.array).astype(dtype or self.dtype)
         return self.numpy()
 
     def __dlpack__(self, **options: Any) -> Any:
+        if self.device != HOST:
+            devices.get(self.device).synchronize()  # others compute on other streams
+            return self.array.__dlpack__(**options)
         return self.numpy().__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -152,11 +165,11 @@ class Tensor:
         if self.size != 1:
             raise ShapeError("item", f"got a tensor of shape {self.shape}", "expected one element",
                              "Reduce it first, or use .numpy().")
-        return self.array.item()
+        return to_host(self.array).item()
 
     def tolist(self) -> Any:
         """Return the elements as nested lists."""
-        return self.array.tolist()
+        return to_host(self.array).tolist()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -168,11 +181,19 @@ class Tensor:
         return bool(self.item())
 
     def to(self, device: str) -> Tensor:
-        """Return the tensor on a device; "cpu" is the one this build computes on."""
-        if device != "cpu":
-            raise DeviceError("Tensor.to", f"got device {device!r}", 'expected "cpu"',
-                              'Kernels for other devices are not part of this version.')
-        return self
+        """Return the tensor on a device: itself if it lies there, else a copy with a gradient.
+
+        Args:
+            device: "cpu" or "cuda".
+
+        Raises:
+            DeviceError: there is no such device, or what it needs is missing.
+        """
+        if device == self.device:
+            return self
+        if device != HOST:
+            devices.get(device)
+        return tape.apply("to", self, device=device)
 
     # ---- gradients ----
 
@@ -193,11 +214,11 @@ class Tensor:
                                     "expected one element", "Give the gradient, or reduce first.")
             gy = np.ones(self.shape, self.dtype)
         else:
-            gy = np.asarray(gradient, self.dtype)
+            gy = like(gradient, self.dtype)
         if gy.shape != self.shape:
             raise ShapeError("backward", f"got a gradient of shape {gy.shape}",
                              f"expected {self.shape}", "It has the shape of the tensor.")
-        tape.backward(self, gy, retain_graph)
+        tape.backward(self, dispatch.move(gy, self.device), retain_graph)
 
     def register_hook(self, function: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
         """Call `function` with the gradient in backward; what it returns replaces the gradient.
@@ -207,7 +228,7 @@ class Tensor:
         """
         def hook(gradient: np.ndarray) -> np.ndarray | None:
             changed = function(Tensor.own(gradient))
-            return None if changed is None else np.asarray(changed)
+            return None if changed is None else like(changed, gradient.dtype)
 
         self.hooks.append(hook)
         return lambda: self.hooks.remove(hook)
@@ -222,14 +243,14 @@ class Tensor:
 
     def assign(self, value: TensorLike) -> None:
         """Write new values into the memory of this tensor, in place and outside the tape."""
-        array = np.asarray(value.array if isinstance(value, Tensor) else value)
+        array = array_of(value)
         if array.shape not in (self.shape, ()):
             raise ShapeError("assign", f"got values of shape {array.shape}",
                              f"expected {self.shape}", "Reshape them.")
         if self.node is not None:
             raise AutogradError("assign", "this tensor was computed", "expected a leaf",
                                 "Use .detach() or compute a new one.")
-        np.copyto(self.array, array, casting="same_kind")
+        write(array, self.array)
         self.storage.version += 1
 
     # ---- operators; the functions lie in functional.py ----
@@ -345,16 +366,6 @@ class Tensor:
         return functional.copy(self)
 
 
-def _array(data: Any) -> np.ndarray:
-    try:
-        return np.asarray(data)
-    except ValueError as error:
-        if type(error) is not ValueError:  # not NumPy's
-            raise
-        raise ShapeError("Tensor", f"NumPy makes no array of it ({error})", "expected numbers, or "
-                         "lists of equal lengths", "Make inner lists equally long.") from None
-
-
 def as_tensor(value: TensorLike, like: Tensor | None = None) -> Tensor:
     """Return `value` as a tensor; plain numbers take the element type of `like` if it can."""
     if isinstance(value, Tensor):
@@ -368,7 +379,7 @@ def _holds(dtype: np.dtype, value: float) -> bool:
     """Say whether elements of a type can be a plain number."""
     if dtype.kind in "iu" and isinstance(value, int):
         return bool(np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
-    return dtype.kind == "f" or isinstance(value, bool)
+    return is_float(dtype) or isinstance(value, bool)
 
 
 def empty(shape: Shape, dtype: str | np.dtype = "float32") -> Tensor:

@@ -18,5 +18,6 @@ from .pool import op as _pool  # noqa: F401
 from .pool import op1d as _pool1d  # noqa: F401
 from .reduce import op as _reduce  # noqa: F401
 from .softmax_cross_entropy import op as _softmax  # noqa: F401
+from .transfer import op as _transfer  # noqa: F401
 from .update import many as _many  # noqa: F401
 from .update import op as _update  # noqa: F401

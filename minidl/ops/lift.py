@@ -40,18 +40,22 @@ def run_lifted(run: Callable, name: str, *arrays: np.ndarray | None, **attrs: An
     return run(name, *arrays, **lifted_attrs(attrs))
 
 
-def lifted_kernels(name: str, axes: Sequence[int | None]) -> tuple[Kernel, ...]:
-    """Return the kernels of an image op as kernels of a sequence op.
+def lifted_kernels(name: str, axes: Sequence[int | None]) -> Callable[[str], tuple[Kernel, ...]]:
+    """Return a function of a device: the kernels of an image op as those of a sequence op.
 
     Args:
         axes: per input the axis of length 1 that it gets; None leaves it as it is.
     """
+    return partial(_lifted_kernels, name, tuple(axes))
+
+
+def _lifted_kernels(name: str, axes: Sequence[int | None], device: str) -> tuple[Kernel, ...]:
     return tuple(replace(
         kernel, place=partial(_compute, kernel, axes),
         accepts=kernel.accepts and partial(_ask, kernel.accepts, axes),
         pays=kernel.pays and partial(_ask, kernel.pays, axes),
         workspace=kernel.workspace and partial(_ask, kernel.workspace, axes))
-        for kernel in registry.get(name).kernels if kernel.name not in SQUARE_ONLY)
+        for kernel in registry.get(name).variants(device) if kernel.name not in SQUARE_ONLY)
 
 
 def _ask(question: Callable, axes: Sequence[int | None], *specs: Spec | None, **attrs: Any) -> Any:

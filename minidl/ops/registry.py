@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.arrays import HOST
 from ..errors import ArgumentError
 from ..spec import Spec
 
@@ -141,7 +142,8 @@ class Op:
             output; other outputs count as constants. Inputs may share a rule (see `jointly`).
             A rule that asks for `so_far` gets the gradient that its input (of a shared rule, the
             first) has from other uses, or None, and returns the sum.
-        kernels: the variants, best first.
+        kernels: the variants, best first; minidl's own for other devices than the CPU are noted by
+            `kernel_for`. `variants` returns all of a device.
         strided: kernels take arrays of any strides, so nothing needs packing.
         view: instead of a kernel, `view(*arrays, **attrs)` returns an array that may share memory.
         may_overwrite: pairs (input index, output index) that may share memory; for a variadic op
@@ -149,6 +151,11 @@ class Op:
         variadic: the last input stands for any number of arrays.
         flops: floating point operations of a call, from specs and attributes.
         tolerance: factor on the tests' error bounds, for ops that lose digits by nature.
+        hosted: inputs of a few numbers that may lie on the CPU whatever the device: what changes
+            from step to step, as a random key or a learning rate.
+        transfers: the result lies on the device that the attribute `device` names.
+        elsewhere: returns the variants on a device beside the CPU where none are noted, for an op
+            that is computed by the kernels of another one.
     """
 
     name: str
@@ -167,6 +174,9 @@ class Op:
     variadic: bool = False
     flops: Callable[..., int] | None = None
     tolerance: float = 1.0
+    hosted: tuple[str, ...] = ()
+    transfers: bool = False
+    elsewhere: Callable[[str], Sequence[Kernel]] | None = None
 
     @cached_property
     def needs(self) -> dict[str, tuple[str, ...]]:
@@ -197,6 +207,14 @@ class Op:
     def _differentiable(self) -> tuple[str | None, ...]:
         return tuple(name if name in self.gradients else None for name in self.inputs)
 
+    def variants(self, device: str) -> Sequence[Kernel]:
+        """Return the variants on a device, best first."""
+        own = [k for k in self.kernels if k.device == device]
+        if device == HOST:
+            return own
+        noted = _elsewhere(device).get(self.name, ())
+        return [*own, *(noted or (self.elsewhere(device) if self.elsewhere else ()))]
+
     def kernel(self, device: str, specs: Sequence[Spec | None], attrs: Mapping[str, Any],
                algorithm: str | None = None, avoided: Sequence[str] = ()) -> Kernel:
         """Return the best variant for a call, or the named one.
@@ -205,9 +223,7 @@ class Op:
             avoided: variants that are chosen only where there is no other.
         """
         names, last = [], None
-        for variant in self.kernels:
-            if variant.device != device:
-                continue
+        for variant in self.variants(device):
             names.append(variant.name)
             if algorithm not in (None, variant.name):
                 continue
@@ -225,17 +241,44 @@ class Op:
 
 
 _table: dict[str, Op] = {}
+_noted: dict[str, dict[str, list[Kernel]]] = {}  # by device and op, of devices beside the CPU
+
+
+def kernel_for(*names: str, algorithm: str = "default", device: str = "cuda", **fields: Any
+               ) -> Callable[[Callable], Callable]:
+    """Decorate a function that is a kernel of these ops on a device beside the CPU.
+
+    Where an op has several, the first one noted is the best.
+
+    Args:
+        algorithm: name of the variant.
+        fields: the other fields of `Kernel`.
+    """
+    def note(function: Callable) -> Callable:
+        for name in names:
+            kernels = _noted.setdefault(device, {}).setdefault(name, [])
+            kernels.append(Kernel(algorithm, function, device, **fields))
+        return function
+    return note
+
+
+def _elsewhere(device: str) -> Mapping[str, Sequence[Kernel]]:
+    """Return the kernels of a device by op; the modules that hold them are imported first."""
+    importlib.import_module(f"{__package__}.{device}")
+    return _noted[device]
 
 
 def define(name: str, *, inputs: Sequence[str], infer: Callable, reference: Callable,
-           kernel: Callable | str | None = None, kernels: Sequence[Kernel] = (),
+           kernel: Callable | str | None = None,
+           kernels: Sequence[Kernel] | Callable[[str], Sequence[Kernel]] = (),
            doc: str = "", **fields: Any) -> Op:
     """Add an op to the table and return it.
 
     Args:
         kernel: the CPU kernel where there is one variant only: a function, "module:function", or
             None for the function of the op's name in `cpu.py` beside the calling file.
-        kernels: the variants where there are several.
+        kernels: the variants where there are several; or a function of a device that returns
+            them, for an op that is computed by the kernels of another one.
         doc: formula and shapes; the calling module's docstring by default.
         fields: the other fields of `Op`.
     """
@@ -245,6 +288,8 @@ def define(name: str, *, inputs: Sequence[str], infer: Callable, reference: Call
         caller = sys._getframe(1).f_globals
         package = caller["__name__"].rpartition(".")[0]
         kernels = (Kernel("default", kernel or f"{package}.cpu:{name}"),)
+    if callable(kernels):
+        fields, kernels = {**fields, "elsewhere": kernels}, kernels(HOST)
     doc = doc or sys._getframe(1).f_globals.get("__doc__") or ""
     op = Op(name, tuple(inputs), infer, reference, tuple(kernels), doc, **fields)
     _check_rules(op)

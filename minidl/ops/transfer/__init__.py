@@ -1,0 +1,1 @@
+"""Copies from one device to another."""
