@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from ...errors import DTypeError, ShapeError
 from ...spec import Spec, broadcast, need_float
 from ..broadcast import unbroadcast
-from ..registry import BadCall, Inferred, Rule, Sample, define
+from ..registry import BadCall, Inferred, Rule, Sample, define, kernel_for
 
 # ---- expressions ---------------------------------------------------------------------------
 
@@ -84,17 +85,18 @@ def _with_defaults(name: str, inputs: tuple[str, ...], defaults: Mapping[str, fl
 
 def _compiled(name: str, formula: str, inputs: tuple[str, ...],
               attrs: Mapping[str, float]) -> Callable:
-    def kernel(*arrays: np.ndarray, out: np.ndarray, saved: dict, work: dict,
+    """Note the kernel of an expression on the GPU, and return that of the CPU."""
+    def kernel(where: str, *arrays: np.ndarray, out: np.ndarray, saved: dict, work: dict,
                **values: float) -> None:
-        _cpu().run_expression(name, formula, inputs, tuple(attrs), arrays, values, out)
-    return kernel
+        _module(where).run_expression(name, formula, inputs, tuple(attrs), arrays, values, out)
+    kernel_for(name)(partial(kernel, "cuda"))
+    return partial(kernel, "cpu")
 
 
 @cache
-def _cpu() -> Any:
-    """Return the module of the CPU kernels; it is imported on first use."""
-    from . import cpu
-    return cpu
+def _module(device: str) -> Any:
+    """Return the module of the kernels on a device; it is imported on first use."""
+    return import_module(f"{__package__}.{device}")
 
 
 def _rule(name: str, x: str, formula: str, inputs: tuple[str, ...],
@@ -185,14 +187,15 @@ def numpy_op(name: str, ufunc: Callable, inputs: str, infer: Callable, *,
              samples: tuple[Sample, ...], gradients: Mapping[str, Rule] | None = None,
              bad_calls: tuple[BadCall, ...] = ()) -> None:
     """Define an op that is a NumPy function of broadcast inputs of any strides."""
-    def kernel(*arrays: np.ndarray, out: np.ndarray, saved: dict, work: dict) -> None:
-        _cpu().run_ufunc(ufunc, arrays, out)
+    def kernel(where: str, *arrays: np.ndarray, out: np.ndarray, saved: dict, work: dict) -> None:
+        _module(where).run_ufunc(ufunc, arrays, out)
 
+    kernel_for(name)(partial(kernel, "cuda"))
     names = tuple(inputs.split())
     if infer is _float_broadcast:
         bad_calls = (*bad_calls, BadCall((np.zeros(3, int),) * len(names), {}, "expected float"))
     define(name, inputs=names, infer=partial(infer, name, names),
-           reference=lambda *a: ufunc(*a), kernel=kernel, strided=True,
+           reference=lambda *a: ufunc(*a), kernel=partial(kernel, "cpu"), strided=True,
            gradients=gradients or {}, samples=samples, bad_calls=bad_calls,
            doc=f"y = {name}({', '.join(names)}), inputs broadcast as in NumPy",
            may_overwrite=((0, 0),),

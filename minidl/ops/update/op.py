@@ -179,7 +179,8 @@ def _workspace(name: str, hyper: Spec, *arrays: Spec, clip_norm: float | None, *
 
 
 for _name, _update in UPDATES.items():
-    define(_name, inputs=("hyper", "arrays"), variadic=True, infer=partial(_infer, _name),
+    define(_name, inputs=("hyper", "arrays"), variadic=True, hosted=("hyper",),
+           infer=partial(_infer, _name),
            reference=partial(_reference, _name),
            kernels=(Kernel("default", f"{__package__}.cpu:{_name}",
                            workspace=partial(_workspace, _name)),),

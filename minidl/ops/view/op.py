@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
-from ..spec import Shape, Spec, normal_axis
-from .broadcast import unbroadcast
-from .registry import BadCall, Inferred, Sample, define
+from ...errors import ArgumentError, ShapeError
+from ...spec import Shape, Spec, normal_axis
+from ..broadcast import unbroadcast
+from ..registry import BadCall, Inferred, Sample, define
 
 # ---- reshape, transpose, broadcast ---------------------------------------------------------
 
@@ -79,6 +79,7 @@ class Index:
     def __init__(self, parts: Any) -> None:
         parts = parts if isinstance(parts, tuple) else (parts,)
         self.parts = tuple(_copied(p) if isinstance(p, (list, np.ndarray)) else p for p in parts)
+        self.uploaded: dict[Any, Any] = {}  # what kernels of a device have made of the arrays
 
     def __hash__(self) -> int:
         return hash(tuple(map(_hashable, self.parts)))
@@ -130,19 +131,6 @@ def _getitem_gradient_reference(gy: np.ndarray, index: Index, shape: Shape) -> n
     return gx
 
 
-def _getitem_gradient(gy: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, index: Index,
-                      shape: Shape) -> None:
-    out.fill(0)
-    if index.basic:
-        out[index.parts] = gy
-    else:
-        np.add.at(out, index.parts, gy)  # an element that was taken twice gets both gradients
-
-
-def _take(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, index: Index) -> None:
-    np.copyto(out, x[index.parts])
-
-
 def _index_rule(run: Callable, gy: np.ndarray, index: Index, x_spec: Spec) -> np.ndarray:
     return run("getitem_gradient", gy, index=index, shape=x_spec.shape)
 
@@ -161,10 +149,9 @@ def _define_getitem(name: str, doc: str, indices: Sequence[Index], **how: Any) -
 
 _define_getitem("getitem", "y = x[index] for integers and slices: a view", _BASIC,
                 view=lambda x, index: index.view(x))
-_define_getitem("take", "y = x[index] where the index holds arrays: a copy", _ADVANCED,
-                kernel=_take)
+_define_getitem("take", "y = x[index] where the index holds arrays: a copy", _ADVANCED)
 define("getitem_gradient", inputs=("gy",), infer=_infer_getitem_gradient, strided=True,
-       reference=_getitem_gradient_reference, kernel=_getitem_gradient,
+       reference=_getitem_gradient_reference,
        doc="gx = 0 but for gx[index], which adds up gy",
        samples=(Sample(((2, 5),), {"index": _BASIC[0], "shape": (3, 4, 5)}),
                 Sample(((3, 4, 5),), {"index": _ADVANCED[0], "shape": (3, 4, 5)})))
@@ -186,17 +173,13 @@ def _infer_concat(*xs: Spec, axis: int = -1) -> Inferred:
     return Inferred((Spec(shape, xs[0].dtype),), attrs={"axis": at})
 
 
-def _concat(*xs: np.ndarray, out: np.ndarray, saved: dict, work: dict, axis: int) -> None:
-    np.concatenate(xs, axis=axis, out=out)
-
-
 def _concat_gradient(run: Callable, gy: np.ndarray, axis: int, index: int, sizes: Sequence[int]
                      ) -> np.ndarray:
     start = sum(sizes[:index])
     return gy[(slice(None),) * axis + (slice(start, start + sizes[index]),)]
 
 
-define("concat", inputs=("xs",), variadic=True, infer=_infer_concat, kernel=_concat, strided=True,
+define("concat", inputs=("xs",), variadic=True, infer=_infer_concat, strided=True,
        reference=lambda *xs, axis=-1: np.concatenate(xs, axis), doc="y = the xs one after another",
        gradients={"xs": lambda run, gy, axis, index, all_specs: _concat_gradient(
            run, gy, axis, index, [s.shape[axis] for s in all_specs])},
@@ -216,20 +199,15 @@ def _infer_pad(x: Spec, pads: Sequence[tuple[int, int]], value: float = 0.0) -> 
     return Inferred((Spec(shape, x.dtype),), attrs={"pads": pairs, "value": value})
 
 
-def _inside(pads: Sequence[tuple[int, int]], shape: Shape) -> tuple[slice, ...]:
+def inside(pads: Sequence[tuple[int, int]], shape: Shape) -> tuple[slice, ...]:
+    """Return where x lies in an array that has it with a border."""
     return tuple(slice(a, a + n) for (a, _), n in zip(pads, shape, strict=True))
 
 
-def _pad(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict,
-         pads: Sequence[tuple[int, int]], value: float) -> None:
-    out.fill(value)
-    out[_inside(pads, x.shape)] = x
-
-
-define("pad", inputs=("x",), infer=_infer_pad, kernel=_pad, strided=True,
+define("pad", inputs=("x",), infer=_infer_pad, strided=True,
        reference=lambda x, pads, value=0.0: np.pad(x, pads, constant_values=value),
        doc="y = x with a constant border",
-       gradients={"x": lambda run, gy, pads, x_spec: gy[_inside(pads, x_spec.shape)]},
+       gradients={"x": lambda run, gy, pads, x_spec: gy[inside(pads, x_spec.shape)]},
        samples=(Sample(((2, 3),), {"pads": ((1, 0), (2, 3))}),
                 Sample(((2, 3),), {"pads": ((0, 1), (0, 0)), "value": 2.5})),
        bad_calls=(BadCall(((2, 3),), {"pads": ((1, 1),)}, "for every axis"),))
