@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, ShapeError
-from ...spec import Shape, Spec, need_float
+from ...spec import Shape, Spec, need_float, wide
 from ..registry import BadCall, Inferred, Kernel, Sample, define, jointly
 from . import layout
 
@@ -34,9 +34,10 @@ Array = np.ndarray
 
 
 def _check(op: str, x: Spec, epsilon: float, **channels: Spec | None) -> None:
-    """Raise unless x is (N, ..., C) and all others (C)."""
+    """Raise unless x is (N, ..., C) and all others (C), of x's type or beside halves float32."""
     given = {name: spec for name, spec in channels.items() if spec is not None}
-    need_float(op, x=x, **given)
+    need_float(op, x=x)
+    need_float(op, x=x._replace(dtype=wide(x.dtype)), **given)
     if x.ndim < 2 or not x.shape[-1]:
         raise ShapeError(op, f"got x of shape {x.shape}", "expected (N, ..., C)",
                          "Channels are the last axis.")
@@ -59,7 +60,7 @@ def infer_batch(x: Spec, gamma: Spec | None, beta: Spec | None, epsilon: float =
     """Check a batch normalisation in training."""
     _check("batch_norm", x, epsilon, gamma=gamma, beta=beta)
     _need_elements("batch_norm", x)
-    each = Spec(x.shape[-1:], x.dtype)
+    each = Spec(x.shape[-1:], wide(x.dtype))
     return Inferred((x, each, each), {"inv_std": each, "lost": each}, {"epsilon": float(epsilon)})
 
 
@@ -67,7 +68,8 @@ def infer_inference(x: Spec, mean: Spec, var: Spec, gamma: Spec | None, beta: Sp
                     epsilon: float = 1e-3) -> Inferred:
     """Check a batch normalisation by given statistics."""
     _check("batch_norm_inference", x, epsilon, mean=mean, var=var, gamma=gamma, beta=beta)
-    return Inferred((x,), {"inv_std": Spec(x.shape[-1:], x.dtype)}, {"epsilon": float(epsilon)})
+    each = Spec(x.shape[-1:], wide(x.dtype))
+    return Inferred((x,), {"inv_std": each}, {"epsilon": float(epsilon)})
 
 
 def infer_group(x: Spec, gamma: Spec | None, beta: Spec | None, groups: int = 32,
@@ -78,7 +80,7 @@ def infer_group(x: Spec, gamma: Spec | None, beta: Spec | None, groups: int = 32
     if groups < 1 or x.shape[-1] % groups:
         raise ArgumentError("group_norm", f"got groups={groups}",
                             f"it must divide {x.shape[-1]} channels", "Change groups.")
-    each = Spec((x.shape[0], groups), x.dtype)
+    each = Spec((x.shape[0], groups), wide(x.dtype))
     return Inferred((x,), {"mean": each, "inv_std": each, "lost": each},
                     {"groups": int(groups), "epsilon": float(epsilon)})
 
@@ -242,7 +244,7 @@ define("group_norm", inputs=("x", "gamma", "beta"), optional=("gamma", "beta"), 
 define("group_norm_gradient", inputs=("gy", "x", "gamma", "mean", "inv_std", "lost"),
        optional=("gamma",),
        infer=lambda gy, x, gamma, mean, inv_std, lost, groups, input_gradient: Inferred(
-           (*((x,) if input_gradient else ()), *(Spec(x.shape[-1:], x.dtype),) * 2),
+           (*((x,) if input_gradient else ()), *(Spec(x.shape[-1:], wide(x.dtype)),) * 2),
            attrs={"groups": groups, "input_gradient": input_gradient}),
        reference=_reference_gradient, doc="gx, ggamma and gbeta of group_norm, from shared sums",
        kernels=_kernels("group_norm_gradient", layout.group_gradient_workspace),

@@ -74,7 +74,7 @@ def _workspace(x: Spec, key: Spec, rate: float, mask_shape: Sequence[int]) -> di
 
 
 KEY = np.array([12345678901234, 3], np.uint64)
-define("dropout", inputs=("x", "key"), infer=_infer, reference=_reference,
+define("dropout", inputs=("x", "key"), hosted=("key",), infer=_infer, reference=_reference,
        kernels=(Kernel("default", f"{__package__}.cpu:dropout", workspace=_workspace),),
        gradients={"x": lambda run, gy, key, rate, mask_shape: run(
            "dropout", gy, key, rate=rate, mask_shape=mask_shape)},

@@ -21,7 +21,8 @@ from ..registry import Joint, Kernel, Op, Sample, define, jointly
 Array = np.ndarray
 
 
-def rectified(name: str, *, bias: str = "", kernels: Sequence[Kernel] = (),
+def rectified(name: str, *, bias: str = "",
+              kernels: Sequence[Kernel] | Callable[[str], Sequence[Kernel]] = (),
               samples: Sequence[Sample] = (), doc: str = "") -> Op:
     """Define NAME_relu from an op with one result, and return it.
 
