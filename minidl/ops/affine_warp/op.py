@@ -105,7 +105,8 @@ def _turns(count: int, size: float) -> object:
 
 
 _SHIFT = np.array([[1.0, 0.0, 1.25, 0.0, 1.0, -2.5]])
-define("affine_warp", inputs=("x", "matrix"), infer=infer, reference=_reference, flops=_flops,
+define("affine_warp", inputs=("x", "matrix"), hosted=("matrix",), infer=infer,
+       reference=_reference, flops=_flops,
        gradients={"x": lambda run, gy, matrix, fill_mode: run(
            "affine_warp_gradient", gy, matrix, fill_mode=fill_mode)},
        samples=(*(Sample(((3, 5, 6, channels), _turns(3, 5)), {"fill_mode": mode, **more})

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -136,11 +137,16 @@ def _bias_rule(run: Callable, gy: np.ndarray) -> np.ndarray:
     return run("sum", gy, axis=tuple(range(gy.ndim - 1)))
 
 
+def _kernels(device: str) -> tuple[Kernel, ...]:
+    """Return the kernels of conv2d_transpose on a device."""
+    return tuple(map(_biased, get("conv2d_input_gradient").variants(device)))
+
+
 def _biased(kernel: Kernel) -> Kernel:
     """Return a kernel of conv2d_input_gradient as one of conv2d_transpose."""
     def compute(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, **rest: Any) -> None:
-        from .cpu import conv2d_transpose
-        conv2d_transpose(x, w, b, by=kernel.function, **rest)
+        module = import_module(f"{__package__}.{kernel.device}")
+        module.conv2d_transpose(x, w, b, by=kernel.function, **rest)
 
     def ask(question: Callable, x: Spec, w: Spec, b: Spec | None, **attrs: Any) -> Any:
         return question(x, w, **attrs)
@@ -157,7 +163,7 @@ def _flops(x: Spec, w: Spec, b: Spec | None, **attrs: Any) -> int:
     return 2 * x.size * w.size // w.shape[-1]
 
 
-def _define(name: str, kernels: tuple[Kernel, ...], samples: Sequence[Sample],
+def _define(name: str, kernels: Callable[[str], tuple[Kernel, ...]], samples: Sequence[Sample],
             bad_calls: Sequence[BadCall]) -> None:
     define(name, inputs=("x", "w", "b"), optional=("b",), infer=partial(infer, name),
            reference=partial(reference, name), kernels=kernels, flops=_flops, samples=samples,
@@ -179,7 +185,7 @@ def _bad_calls(x: Shape, w: Shape, axes: str) -> tuple[BadCall, ...]:
             BadCall((np.zeros(x, int), w, None), {}, "expected float"))
 
 
-_define("conv2d_transpose", tuple(map(_biased, get("conv2d_input_gradient").kernels)), (
+_define("conv2d_transpose", _kernels, (
     Sample(((2, 3, 4, 3), (3, 2, 5, 3), (5,))),
     Sample(((2, 3, 4, 3), (3, 3, 4, 3), (4,)), {"stride": 2, "padding": "same"}),
     Sample(((2, 3, 2, 3), (3, 2, 4, 3), None), {"stride": (4, 1)}),
