@@ -89,7 +89,8 @@ def _train(command: argparse.ArgumentParser) -> None:
                          help="keep a checkpoint of every Nth epoch, to go back to with --resume")
     _limit(command)
     _classes(command)
-    command.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu")
+    command.add_argument("--device", metavar="DEVICE",
+                         help="where to compute: cpu, or cuda for a GPU of NVIDIA (cpu)")
 
 
 def _evaluate(command: argparse.ArgumentParser) -> None:

@@ -14,7 +14,8 @@ from ..recipes.run import Result, run
 def train(arguments: argparse.Namespace) -> int:
     """Train an experiment, write into its folder, and say how well it did."""
     recipe = recipes.get(arguments.name)
-    _check_device(arguments.device)
+    if arguments.device:
+        _check_device(arguments.device)
     out = arguments.out or f"runs/{recipe.name}"
     print(f"{recipe.name} ({recipe.source}) on {recipe.data.name}, threads: {config.num_threads()}")
     resume = True if arguments.resume == "" else arguments.resume or False
@@ -22,7 +23,8 @@ def train(arguments: argparse.Namespace) -> int:
                  epochs=arguments.epochs, batch_size=arguments.batch_size,
                  learning_rate=arguments.lr, seed=arguments.seed, data=arguments.data,
                  limit=arguments.limit, classes=arguments.classes,
-                 checkpoint_every=arguments.checkpoint_every, weights=arguments.weights)
+                 checkpoint_every=arguments.checkpoint_every, weights=arguments.weights,
+                 device=arguments.device)
     if not result.report:
         return interrupted(recipe.name, out)
     if "members" in result.report:

@@ -187,4 +187,4 @@ class RandomContrast(_Random):
     def _changed(self, x: Tensor, u: np.ndarray) -> Tensor:
         mean = F.mean(x, axis=(1, 2), keepdims=True)
         factor = _spread(u[:, 0], self.factor).astype(x.dtype).reshape(-1, 1, 1, 1)
-        return (x - mean) * Tensor.own(factor) + mean
+        return (x - mean) * Tensor.own(factor).to(x.device) + mean

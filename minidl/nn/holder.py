@@ -11,6 +11,7 @@ import numpy as np
 from .. import config, random
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor, TensorLike
+from ..backend.arrays import HOST
 from . import state
 from .configurable import Configurable
 
@@ -146,6 +147,22 @@ class Holder(Configurable):
         """Convert all weights to another floating type; return the module."""
         state.convert(self, np.dtype(dtype))
         return self
+
+    def to(self, device: str) -> Self:
+        """Move all weights to a device, "cpu" or "cuda"; return the module.
+
+        Inputs that are arrays follow by themselves, and so does the state of an optimizer.
+
+        Raises:
+            DeviceError: there is no such device, or what it needs is missing.
+        """
+        state.move(self, device)
+        return self
+
+    @property
+    def device(self) -> str:
+        """Where the weights lie, "cpu" where there are none."""
+        return next((p.device for p in self.parameters()), HOST)
 
     def name_of(self, child: Module) -> str:
         """Return a child's name here, also of one that is held where nobody finds it."""

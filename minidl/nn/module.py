@@ -10,7 +10,7 @@ import numpy as np
 
 from ..autograd.parameter import Parameter
 from ..autograd.tape import at_place
-from ..autograd.tensor import Tensor, TensorLike
+from ..autograd.tensor import Tensor, TensorLike, as_tensor
 from ..errors import ArgumentError, ShapeError
 from ..spec import Shape, Spec, spec_of
 from ..train.trainable import Trainable
@@ -166,11 +166,12 @@ class Module(Holder, Trainable):
         self.build(shape)
 
     def _as_input(self, value: Any) -> Any:
-        """Make a tensor of an array; floating ones take the model's type."""
+        """Make a tensor of an array, where the model is; floating ones take the model's type."""
         if isinstance(value, Tensor) or not hasattr(value, "__array__"):
             return value
-        array = np.asarray(value)
-        return Tensor(array.astype(self.dtype, copy=False) if array.dtype.kind == "f" else array)
+        x = as_tensor(value)
+        x = x if x.dtype.kind != "f" or x.dtype == self.dtype else x.astype(self.dtype)
+        return x.to(self.device)
 
     def _no_numbers(self, inputs: tuple[Any, ...]) -> None:
         """Raise for lists of numbers; a list stands for several inputs."""

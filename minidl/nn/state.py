@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .. import dispatch
 from ..autograd.tensor import Tensor
+from ..backend import device as devices
+from ..backend.arrays import HOST
+from ..backend.device import to_host
 from ..errors import CheckpointError, DTypeError
 from ..spec import FLOATS
 
@@ -36,7 +40,7 @@ def _all(module: Holder) -> dict[str, Tensor]:
 
 def state_dict(module: Holder) -> dict[str, np.ndarray]:
     """Return copies of all parameters and buffers by path."""
-    return {path: tensor.array.copy() for path, tensor in _all(module).items()}
+    return {path: to_host(tensor.array).copy() for path, tensor in _all(module).items()}
 
 
 def load_state_dict(module: Holder, mapping: Mapping[str, Any], strict: bool = True) -> None:
@@ -74,6 +78,21 @@ def convert(module: Holder, dtype: np.dtype) -> None:
         inner.dtype = dtype.name
     for tensor in _all(module).values():
         if tensor.dtype.kind == "f":
-            tensor.array = tensor.array.astype(dtype)
-            tensor.storage.version += 1
-            tensor.grad = None
+            tensor.array = dispatch.run("copy", tensor.array, dtype=dtype.name)
+            _changed(tensor)
+
+
+def move(module: Holder, device: str) -> None:
+    """Let all weights of a module lie on a device."""
+    if device != HOST:
+        devices.get(device)
+    for tensor in _all(module).values():
+        if tensor.device != device:
+            tensor.array = dispatch.move(tensor.array, device)
+            tensor.storage.foreign = False  # a view that NumPy code has is of the array before
+            _changed(tensor)
+
+
+def _changed(tensor: Tensor) -> None:
+    tensor.storage.version += 1
+    tensor.grad = None

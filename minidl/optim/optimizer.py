@@ -9,6 +9,9 @@ import numpy as np
 
 from .. import dispatch
 from ..autograd.parameter import Parameter
+from ..autograd.tensor import Tensor
+from ..backend.arrays import device_of
+from ..backend.device import to_host
 from ..errors import ArgumentError, CheckpointError
 from ..ops import registry
 from ..ops.update.formulas import UPDATES
@@ -79,6 +82,7 @@ class Optimizer:
         self.hyper = np.zeros(UPDATES[self.op].hyper if self.op in UPDATES else 2)
         self.learning_rate = learning_rate
         self._parameters: list[Parameter] = []
+        self._places: list[str] = []  # their devices, to which the state has followed
         self._state = State(self.slots())
 
     @property
@@ -171,6 +175,9 @@ class Optimizer:
         else:
             self._state.check([p.array for p in given])
             self._parameters = given
+        if [p.device for p in given] != self._places:
+            self._state.follow([p.array for p in given])
+            self._places = [p.device for p in given]
 
     def _penalties(self) -> dict[int, Pair]:
         found = {i: penalty_of(p) for i, p in enumerate(self._parameters) if p.trainable}
@@ -182,7 +189,7 @@ class Optimizer:
                  if p.grad is not None and p.trainable}
         for i in penalties:
             if i not in found:
-                found[i] = np.zeros_like(self._parameters[i].array)
+                found[i] = _zeros(self._parameters[i].array)
         if not found:
             raise ArgumentError(self._name, "no trainable parameter has a gradient",
                                 "expected at least one", "Call loss.backward() first.")
@@ -194,7 +201,7 @@ class Optimizer:
             return gradients
         state, totals = self._state, self._state.totals
         for i, g in gradients.items():
-            totals.setdefault(i, np.zeros(g.shape, g.dtype))
+            totals.setdefault(i, _zeros(g))
         sums = [totals[i] for i in gradients]
         _run("blend", [*sums, *gradients.values()], sums, keep=1.0, take=1 / self.accumulate)
         state.pending += 1
@@ -226,7 +233,7 @@ class Optimizer:
                 write(parameter.array)
                 parameter.storage.version += 1
             elif constraint is not None:
-                parameter.assign(constraint(parameter.array))
+                parameter.assign(constraint(to_host(parameter.array)))
 
     def repeats(self) -> tuple[Any, ...] | None:
         """Return what a recorded update depends on besides `hyper`; None if it is more than ops.
@@ -249,7 +256,8 @@ class Optimizer:
             olds = list(averages.values())
             _run("blend", [*olds, *values], olds, keep=momentum, take=1 - momentum)
         for i, parameter in updated.items():
-            averages.setdefault(i, parameter.array.copy())
+            if i not in averages:
+                averages[i] = dispatch.run("copy", parameter.array)
 
     def ema_values(self) -> list[np.ndarray]:
         """Return copies of the averages, one per parameter; of a parameter without one, its value.
@@ -258,7 +266,7 @@ class Optimizer:
             ArgumentError: the optimizer keeps no average, or `step` was not called yet.
         """
         values = {i: p.array for i, p in enumerate(self._parameters)}
-        return [array.copy() for array in (values | self._averages("ema_values")).values()]
+        return [to_host(a).copy() for a in (values | self._averages("ema_values")).values()]
 
     def swap_ema(self) -> None:
         """Exchange the parameters and their averages; a second call puts them back.
@@ -268,9 +276,9 @@ class Optimizer:
         """
         for i, average in self._averages("swap_ema").items():
             parameter = self._parameters[i]
-            trained = parameter.array.copy()
-            parameter.assign(average)
-            np.copyto(average, trained)
+            trained = dispatch.run("copy", parameter.array)
+            parameter.assign(Tensor.own(average))
+            dispatch.run("copy", trained, out=[average])
         self._state.swapped = not self._state.swapped
 
     def _averages(self, where: str) -> Arrays:
@@ -324,6 +332,11 @@ class Optimizer:
         """Return the optimizer that `get_config` described."""
         rate = schedules.get(config["learning_rate"], custom_objects)
         return cls(**{**config, "learning_rate": rate})
+
+
+def _zeros(like: np.ndarray) -> np.ndarray:
+    """Return zeros of the shape and type of an array, where it lies."""
+    return dispatch.move(np.zeros(like.shape, like.dtype), device_of(like))
 
 
 def _run(name: str, arrays: Sequence[np.ndarray], out: Sequence[np.ndarray] | None,

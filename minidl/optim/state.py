@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from ..backend.arrays import device_of
+from ..backend.device import to_host
+from ..dispatch import move
 from ..errors import CheckpointError
 from ..spec import spec_of
 
@@ -37,8 +40,17 @@ class State:
         """Return the slots of these parameters, slot by slot; new ones start from `initial`."""
         for at, p in parameters.items():
             if at not in self.slots:
-                self.slots[at] = [np.full(p.shape, initial(n), p.dtype) for n in self.names]
+                self.slots[at] = [move(np.full(p.shape, initial(n), p.dtype), device_of(p))
+                                  for n in self.names]
         return [self.slots[at][k] for k in range(len(self.names)) for at in parameters]
+
+    def follow(self, parameters: Sequence[np.ndarray]) -> None:
+        """Let every array lie where its parameter lies."""
+        for arrays in (self.averages, self.totals):
+            for at, array in arrays.items():
+                arrays[at] = move(array, device_of(parameters[at]))
+        for at, slots in self.slots.items():
+            self.slots[at] = [move(array, device_of(parameters[at])) for array in slots]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all arrays by "position/name"."""
@@ -61,7 +73,7 @@ class State:
     def to_dict(self) -> dict[str, np.ndarray]:
         """Return copies of everything as named arrays."""
         counts = {"pending": np.array(self.pending), "swapped": np.array(self.swapped)}
-        return counts | {key: array.copy() for key, array in self.arrays().items()}
+        return counts | {key: to_host(array).copy() for key, array in self.arrays().items()}
 
     @classmethod
     def from_dict(cls, where: str, given: Mapping[str, np.ndarray], names: Sequence[str]) -> State:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..backend.arrays import address, device_of
+from ..backend.device import to_host
 from .record import Recording
 
 Reading = tuple[int, int]  # number of the call, position among its inputs
@@ -35,9 +37,9 @@ class Slot:
     """
 
     def __init__(self, recording: Recording, array: np.ndarray) -> None:
-        start = array.ctypes.data
+        start = address(array)
         self._calls, self._views = recording.calls, [
-            (number, position, read.ctypes.data - start, read.shape, read.strides, read.dtype)
+            (number, position, address(read) - start, read.shape, read.strides, read.dtype)
             for number, position, read in readings(recording) if _inside(read, array)]
 
     @property
@@ -69,7 +71,7 @@ def outside(recording: Recording, slots: Sequence[Slot]) -> dict[Reading, np.nda
     found, written = {}, 0
     for number, position, array in readings(recording):
         for call in recording.calls[written:number]:
-            made.update((a.ctypes.data, a.ctypes.data + a.nbytes)
+            made.update((address(a), address(a) + a.nbytes)
                         for a in (*call.out, *call.saved.values()))
         written = number
         if (number, position) not in handed_in and not _within(array, made):
@@ -90,14 +92,15 @@ def repeatable(first: Recording, second: Recording, outside_first: dict[Reading,
 
 
 def _inside(part: np.ndarray, whole: np.ndarray) -> bool:
-    return 0 <= part.ctypes.data - whole.ctypes.data < max(whole.nbytes, 1)
+    return (device_of(part) == device_of(whole)
+            and 0 <= address(part) - address(whole) < max(whole.nbytes, 1))
 
 
 def _within(array: np.ndarray, made: dict[int, int]) -> bool:
-    start = array.ctypes.data
+    start = address(array)
     return start in made or any(first <= start < last for first, last in made.items())
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> bool:
     return (one.shape, one.dtype, one.strides) == (other.shape, other.dtype, other.strides) and (
-        one.ctypes.data == other.ctypes.data or one.tobytes() == other.tobytes())
+        address(one) == address(other) or to_host(one).tobytes() == to_host(other).tobytes())

@@ -7,6 +7,9 @@ with new contents in the input buffers computes the step for these contents.
 A recording keeps the buffers alive. With a pool of its own (`arena`) it does not: there every
 buffer goes back when the step is done with it and the next one takes its place, in a replay as in
 the step that was recorded, so replaying needs the memory of one step.
+
+On a GPU the launches of a step are captured as one graph, which one call launches. Copies to the
+GPU (the op "to") come before it: their targets lie in no arena, so nothing overwrites them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,10 @@ from contextlib import contextmanager
 import numpy as np
 
 from .. import config
-from ..backend.memory import Pool
+from ..backend import device as devices
+from ..backend.arrays import HOST, address, device_of
+from ..backend.device import Graph
+from ..backend.memory import HostPool, Pool
 from ..dispatch import Call, hook
 from ..errors import ArgumentError
 
@@ -41,6 +47,7 @@ class Recording:
 
     def __init__(self, arena: Pool | None = None) -> None:
         self.calls: list[Call] = []
+        self._graph: Graph | None = None
         self._arena = arena
         self._threads = config.num_threads()  # workspace is there for so many
 
@@ -56,7 +63,7 @@ class Recording:
     def nbytes(self) -> int:
         """Bytes of all results, saved arrays and workspace that the recording keeps."""
         owned = [a for c in self.calls for a in (*c.out, *c.saved.values(), *c.work.values())]
-        return sum({a.ctypes.data: a.nbytes for a in owned}.values())
+        return sum({address(a): a.nbytes for a in owned}.values())
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -77,9 +84,54 @@ class Recording:
                                     f"the step was recorded with {buffer.shape} {buffer.dtype}",
                                     "Record a step for this shape too.")
             np.copyto(buffer, values)
+        if self.device != HOST:
+            self._launch()
+            return
         with config.threads(self._threads):
             for call in self.calls:
                 call.compute()
+
+    # ---- on a GPU ----
+
+    @property
+    def device(self) -> str:
+        """The device that the recorded calls compute on."""
+        return next((c.plan.device for c in self.calls if c.plan.device != HOST), HOST)
+
+    @property
+    def waits(self) -> list[str]:
+        """Names of the recorded ops that need values of the GPU on the CPU, so cannot be replayed.
+
+        These are copies from it, and what the CPU computes in between.
+        """
+        return [call.plan.op.name for call in self.calls
+                if call.plan.device == HOST or call.plan.attrs.get("device") == HOST]
+
+    def _launch(self) -> None:
+        """Copy the inputs to the GPU, and launch all the rest as one graph."""
+        graph = self._graph or self.capture()
+        for call in self._uploads:
+            call.compute()
+        graph.launch()
+
+    def capture(self) -> Graph:
+        """Capture the launches of the recorded calls, and return the graph.
+
+        Raises:
+            ArgumentError: a call needs values of the GPU on the CPU.
+        """
+        if self.waits:
+            raise ArgumentError("capture", f"got {', '.join(self.waits[:3])}, computed on the CPU",
+                                f"expected calls on {self.device!r} only",
+                                "Compute them before or after the step.")
+        # A single number that the step copies over is the same in every step.
+        self._uploads = [c for c in self.calls if c.plan.op.transfers and c.inputs[0].ndim]  # type: ignore[union-attr]
+        with devices.get(self.device).capture() as found:
+            for call in self.calls:
+                if not call.plan.op.transfers:
+                    call.compute()
+        self._graph = found[0]
+        return self._graph
 
     def _see(self, call: Call, compute: Callable[[], None]) -> None:
         kept = self._kept
@@ -91,7 +143,9 @@ class Recording:
         compute()
 
     def _kept(self, array: np.ndarray) -> np.ndarray:
-        return array if self._arena is None else self._arena.unowned(array)
+        if self._arena is None or (device_of(array) == HOST) != isinstance(self._arena, HostPool):
+            return array
+        return self._arena.unowned(array)
 
 
 @contextmanager

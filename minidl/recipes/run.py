@@ -68,8 +68,8 @@ def run(recipe: Recipe, out: Path, *, resume: Path | bool = False, overwrite: bo
             what it wrote after that checkpoint.
         changes: epochs, batch_size, learning_rate, seed, limit (use the first samples only),
             classes (use these only), checkpoint_every (keep a checkpoint of every so many epochs),
-            data (a folder) and weights (a file) in place of the recipe's. With `resume`,
-            learning_rate is that from the checkpoint on.
+            data (a folder) and weights (a file) in place of the recipe's, device ("cpu" or
+            "cuda"). With `resume`, learning_rate is that from the checkpoint on.
 
     Raises:
         ArgumentError: the folder holds a run, or settings differ from those of a resumed run.
@@ -127,6 +127,7 @@ def _fit(recipe: Recipe, folder: RunFolder, settings: dict[str, Any], parts: Seq
     data = loaders(recipe, settings, folder, parts)
     random.seed(settings["seed"])
     model = compiled(recipe, settings["learning_rate"], None if start.position else weights)
+    model.to(settings["device"])
     callbacks = _callbacks(recipe, folder, settings, start.overwrite)
     if recipe.stages:
         stages = Stages(recipe.stages, settings["epochs"])
@@ -147,7 +148,7 @@ def _on_features(recipe: Recipe, folder: RunFolder, settings: dict[str, Any],
     features = recipe.features or Features(recipe.model)
     folder.write("run.json", settings)
     random.seed(settings["seed"])
-    body = pretrained.body_of(features, weights)
+    body = pretrained.body_of(features, weights).to(settings["device"])
     parts = pretrained.extracted(recipe, features, body, parts, folder)
     if recipe.grid:
         head, report = pretrained.fit_grid(recipe, folder, parts)

@@ -13,7 +13,7 @@ from .recipe import Recipe
 FIXED = ("name", "batch_size", "seed", "limit", "classes", "members")
 """Settings that a resumed run shares with its beginning."""
 WISHES = ("epochs", "batch_size", "learning_rate", "limit", "classes", "data",
-          "checkpoint_every")
+          "checkpoint_every", "device")
 """Settings that the members of an ensemble share."""
 Change = dict[str, Any]  # epoch and step done, and the learning rate from there on
 
@@ -27,7 +27,7 @@ def settings_of(recipe: Recipe, **changes: Any) -> dict[str, Any]:
     """
     settings = {"name": recipe.name, "epochs": recipe.epochs, "batch_size": recipe.batch_size,
                 "seed": recipe.seed, "learning_rate": None, "learning_rates": [], "limit": None,
-                "classes": None, "data": None, "checkpoint_every": None,
+                "classes": None, "data": None, "device": "cpu", "checkpoint_every": None,
                 "members": recipe.members}
     return settings | {key: value for key, value in changes.items() if value is not None}
 

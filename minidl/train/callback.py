@@ -10,7 +10,7 @@ from ..errors import ArgumentError, CheckpointError
 if TYPE_CHECKING:
     from .loop import Run
 
-Logs = dict[str, float]
+Logs = Mapping[str, float]
 
 
 class Callback:

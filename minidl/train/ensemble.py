@@ -73,8 +73,7 @@ class Ensemble:
         tracker = Tracker(how.metrics, private=True)
         for batch in data.epoch():
             outputs = Tensor.own(to_outputs(how.loss, self._mean(batch.x)))
-            outcome = Outcome(outputs, *losses_of(how.loss, batch, outputs))
-            tracker.update(batch, outputs, outcome.loss)
+            tracker.update(batch, Outcome(outputs, *losses_of(how.loss, batch, outputs)))
         logs = tracker.logs()
         return logs if return_dict else list(logs.values())
 

@@ -16,7 +16,7 @@ from ..data import DataLoader, HDF5Source, ImageFiles, Rows
 from ..data.loader import Batch
 from ..data.resumable import ResumableHDF5Writer
 from ..errors import ArgumentError, ShapeError
-from .step import dtype_of, inputs_of, mode
+from .step import inputs_of, kind_of, mode
 
 POOLINGS: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
     None: lambda y: y.reshape(len(y), -1),
@@ -99,9 +99,9 @@ def _before(preprocess: Callable[[np.ndarray], np.ndarray] | None) -> Any:
 def _features(body: Any, loader: DataLoader, start: int, pooling: str | None
               ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield rows (n, F) and labels (n,) of each batch, from batch number `start` on."""
-    dtype = dtype_of(body.parameters())
+    kind = kind_of(body.parameters())
     for samples, labels in loader.epoch(0, start):
-        yield POOLINGS[pooling](body(inputs_of(samples, dtype)).array), labels
+        yield POOLINGS[pooling](body(inputs_of(samples, *kind)).numpy()), labels
 
 
 def _width(body: Any, loader: DataLoader, pooling: str | None) -> int:

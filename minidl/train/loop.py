@@ -6,12 +6,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
+from weakref import ref
 
 from ..errors import ArgumentError
 from . import resume as resuming
 from .callback import Callback, CallbackList, History, Logs
 from .feed import Batch, Feed
 from .interrupt import Interruption
+from .late import LateLogs
 from .replay import Steps
 from .step import Compiled, Tracker, build, judge, mode
 
@@ -122,9 +124,18 @@ class Run:
             self.seconds, start = self.seconds + now - start, now
             self.done = self.step
             self.unit = "images" if getattr(batch.x, "ndim", 0) == 4 else "samples"
-            self.callbacks("on_batch_end", self.step - 1, self.tracker.logs())
+            self._batch_ended()
             if self.model.stop_training or self.interruption.asked:
                 return
+
+    def _batch_ended(self) -> None:
+        """Tell the callbacks; figures that nobody reads are not waited for."""
+        logs = LateLogs(self.tracker)
+        self.callbacks("on_batch_end", self.step - 1, logs)
+        late = ref(logs)
+        del logs
+        if (kept := late()) is not None:  # somebody may read it after the next batch
+            kept.settle()
 
     def _arriving(self) -> Iterator[Batch]:
         """Yield the batches of the epoch, and count how long each lets wait."""

@@ -17,6 +17,7 @@ import numpy as np
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
 from ..autograd.arguments import check_labels
 from ..autograd.tensor import Tensor, TensorLike, as_tensor
+from ..backend.device import to_host
 from ..errors import ArgumentError, ShapeError
 
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1
@@ -50,7 +51,7 @@ class Loss:
     def __call__(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         """Return the loss of each sample (N,)."""
         y_pred = as_tensor(y_pred)
-        values = self.values(self.checked(as_tensor(y_true), y_pred), y_pred)
+        values = self.values(self.checked(as_tensor(y_true), y_pred).to(y_pred.device), y_pred)
         if values.ndim < 2:
             return values
         if values.size == len(values):  # one position, such as the output of a binary classifier
@@ -290,7 +291,7 @@ def _integer_labels(name: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 def _whole(labels: np.ndarray) -> bool:
     """Say whether floats, such as labels read from a CSV file, are class numbers."""
-    return labels.dtype.kind == "f" and bool(np.all(np.mod(labels, 1) == 0))
+    return labels.dtype.kind == "f" and bool(np.all(np.mod(to_host(labels), 1) == 0))
 
 
 def _same_shape(name: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -306,7 +307,8 @@ def _same_shape(name: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 def _check_range(name: str, target: Tensor) -> None:
     """Raise unless the targets are probabilities; not-a-number passes, as in every loss."""
-    low, high = (target.array.min(), target.array.max()) if target.size else (0.0, 1.0)
+    values = target.numpy()
+    low, high = (values.min(), values.max()) if target.size else (0.0, 1.0)
     if low < 0 or high > 1:
         raise ArgumentError(name, f"got labels from {low:g} to {high:g}", "expected 0 to 1",
                             "For more than two classes use sparse_categorical_crossentropy.")

@@ -101,7 +101,7 @@ class MeanLoss(Metric):
 
     def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return the loss of every sample."""
-        return self.loss(Tensor.own(y_true), Tensor.own(y_pred)).array
+        return self.loss(Tensor.own(y_true), Tensor.own(y_pred)).numpy()
 
     def get_config(self) -> dict[str, Any]:
         """Return what `get` needs to make this metric again."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .losses import NLL, BinaryCrossentropy, Loss
-from .step import dtype_of, inputs_of, mode
+from .step import inputs_of, kind_of, mode
 
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1 before a logarithm
 
@@ -28,7 +28,7 @@ def probabilities(model: Any, outputs: np.ndarray) -> np.ndarray:
 def probabilities_of(model: Any, x: Any) -> np.ndarray:
     """Return a model's probabilities for a batch of inputs."""
     with mode(model, training=False):
-        return probabilities(model, model(inputs_of(x, dtype_of(model.parameters()))).array)
+        return probabilities(model, model(inputs_of(x, *kind_of(model.parameters()))).numpy())
 
 
 def to_probabilities(loss: Loss, outputs: np.ndarray) -> np.ndarray:

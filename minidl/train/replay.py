@@ -3,10 +3,11 @@
 A step of a small network takes as long in Python as in its kernels. Where every step makes the same
 calls, only the kernels need to run: the third step with batches of one shape is recorded
 (`plan/`), and later ones replay it, to the same bits. The two before it compile the kernels, make
-the optimizer's state, and show what a step reads from outside.
+the optimizer's state, and show what a step reads from outside. Each shape, such as that of the
+short last batch, and each number of threads has a recording of its own.
 
-Whatever may change a step ends the replaying: another shape or number of threads, a hook, a layer,
-weight or optimizer that is not as it was when the step was recorded. Models with code that is not
+Whatever may change a step ends the replaying: a hook, a layer, weight or optimizer that is not as
+it was when the step was recorded. Models with code that is not
 of minidl are not replayed, unless their classes say `repeatable = True`, as that code may do
 something else in every step.
 """
@@ -16,17 +17,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
 from .. import config, dispatch, random
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
-from ..backend.memory import Pool, use
+from ..backend import device as devices
+from ..backend.arrays import HOST
+from ..backend.device import DevicePool
+from ..backend.memory import HostPool, use
 from ..plan import Recording, Slot, outside, repeatable
 from ..spec import spec_of
 from .feed import Batch, several
-from .step import Compiled, Outcome, Tracker, dtype_of, forward, shares_of, train_step, update
+from .step import Compiled, Outcome, Tracker, forward, kind_of, shares_of, train_step, update
+
+MOST_KINDS = 4  # of batches that are recorded: whole ones, short last ones, with weights
 
 
 @dataclass
@@ -63,6 +70,29 @@ class Recorded:
                           *[outside(r.recording, r.slots) for r in (before, self)])
 
 
+@dataclass
+class _State:
+    """How far batches of one kind have got.
+
+    Attributes:
+        y_pred: outputs of the first one.
+        update: what the optimizer's update depended on then; None if it cannot be replayed.
+        snapshot: the model as it was then; None if it cannot be replayed.
+        trial: the first recording.
+        recorded: the one that is replayed.
+    """
+
+    y_pred: Tensor
+    update: Any
+    snapshot: Any
+    trial: Recorded | None = None
+    recorded: Recorded | None = None
+
+    def refuse(self) -> None:
+        """Let all further steps be done by the tape."""
+        self.snapshot = self.trial = None
+
+
 class Steps:
     """Trains a model, a batch at a call.
 
@@ -79,63 +109,68 @@ class Steps:
                  parameters: Sequence[Parameter]) -> None:
         self.model, self.how, self.tracker, self.parameters = model, how, tracker, parameters
         self.replayed = 0
-        self._arena = Pool()
-        self._kind: Any = None  # of the batches that are recorded
-        self._snapshot: Any = None  # the model as it was then; None if it cannot be replayed
-        self._update: Any = None  # and the optimizer
-        self._trial: Recorded | None = None
-        self._recorded: Recorded | None = None
+        self._device = kind_of(parameters)[1]
+        self._arena = HostPool() if self._device == HOST else DevicePool(devices.get(self._device))
+        self._states: dict[Any, _State] = {}  # by kind of batch
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """The step that is replayed, of the first kind of batch that has one."""
+        return next((s.recorded for s in self._states.values() if s.recorded), None)
 
     def __call__(self, batch: Batch) -> None:
         """Train on a batch."""
         kind = self._kind_of(batch)
-        with use(self._arena):
-            if dispatch.hooked() or (self._recorded is not None and kind != self._kind):
+        state = self._states.get(kind)
+        with use(self._arena, self._device):
+            if dispatch.hooked() or (state is None and len(self._states) == MOST_KINDS):
                 self._by_tape(batch)
-            elif kind != self._kind or not self._unchanged():
-                self._begin(batch, kind)
-            elif self._snapshot is None:
+            elif state is None or not self._unchanged(state):
+                self._states[kind] = self._begun(batch)
+            elif state.snapshot is None:
                 self._by_tape(batch)
-            elif self._recorded is None:
-                self._record(batch)
+            elif state.recorded is None:
+                self._record(batch, state)
             else:
-                self._replay(batch, self._recorded)
+                self._replay(batch, state.recorded, state.y_pred)
 
     def _kind_of(self, batch: Batch) -> tuple[Any, ...]:
         arrays = (*_inputs(batch), batch.y)
         return (*[None if a is None else spec_of(a) for a in arrays], batch.weight is None,
-                config.num_threads(), config.avoided())
+                config.num_threads(), config.avoided(), config.precision_now())
 
-    def _unchanged(self) -> bool:
-        return self._snapshot is None or (
-            self._snapshot.holds() and self.how.optimizer.repeats() == self._update)
+    def _unchanged(self, state: _State) -> bool:
+        return state.snapshot is None or (
+            state.snapshot.holds() and self.how.optimizer.repeats() == state.update)
 
     # ---- by the tape ----
 
     def _by_tape(self, batch: Batch) -> Outcome:
         return train_step(self.model, self.how, batch, self.tracker, self.parameters)
 
-    def _begin(self, batch: Batch, kind: tuple[Any, ...]) -> None:
+    def _begun(self, batch: Batch) -> _State:
         """Do a step by the tape, and find out whether the next ones may be recorded."""
-        self._trial = self._recorded = None
-        self._y_pred = self._by_tape(batch).y_pred
-        self._kind, self._update = kind, _own_update(self.how)
-        self._snapshot = None if self._update is None else self.model.snapshot()
+        y_pred = self._by_tape(batch).y_pred
+        update = _own_update(self.how)
+        return _State(y_pred, update, None if update is None else self.model.snapshot())
 
     # ---- recorded ----
 
-    def _record(self, batch: Batch) -> None:
+    def _record(self, batch: Batch, state: _State) -> None:
         """Do a step by the tape and record it; the second recording is kept, if it is the same."""
-        made = self._recorded_step(batch)
-        if self._trial is None:
-            self._trial = made
-        elif made.repeats(self._trial):
-            self._recorded, self._trial = made, None
+        made = self._recorded_step(batch, state.y_pred)
+        if made.recording.waits and self._device != HOST:
+            state.refuse()
+            _say_why(made.recording.waits)
+        elif state.trial is None:
+            state.trial = made
+        elif made.repeats(state.trial):
+            state.recorded, state.trial = made, None
         else:
-            self._snapshot = self._trial = None
+            state.refuse()
 
-    def _recorded_step(self, batch: Batch) -> Recorded:
-        x, y = self._converted(batch)
+    def _recorded_step(self, batch: Batch, y_pred: Tensor) -> Recorded:
+        x, y = self._converted(batch, y_pred)
         inputs = Batch(x if several(batch.x) else x[0], y, batch.weight)
         recording, keys = Recording(self._arena), list[np.ndarray]()
         tensors = [*self.parameters, *self.model.named_buffers().values()]
@@ -151,22 +186,27 @@ class Steps:
         slots = [Slot(recording, array) for array in (*x, y, outcome.shares, *keys)]
         return Recorded(recording, slots, len(keys), outcome, [c for c in changes if c[1]])
 
-    def _replay(self, batch: Batch, step: Recorded) -> None:
-        (x, y), shares = self._converted(batch), shares_of(batch, step.outcome.losses)
+    def _replay(self, batch: Batch, step: Recorded, y_pred: Tensor) -> None:
+        (x, y), shares = self._converted(batch, y_pred), shares_of(batch, step.outcome.losses)
         self.how.optimizer.advance()
         step.replay([*x, y, shares])
         self._track(batch, step.outcome._replace(shares=shares))
         self.replayed += 1
 
     def _track(self, batch: Batch, outcome: Outcome) -> None:
-        """Count a batch in, by a copy of its outputs: replays write over them."""
-        self.tracker.update(batch, Tensor.own(outcome.y_pred.array.copy()), outcome.loss)
+        """Count a batch in."""
+        self.tracker.update(batch, outcome)
 
-    def _converted(self, batch: Batch) -> tuple[list[np.ndarray], np.ndarray]:
+    def _converted(self, batch: Batch, y_pred: Tensor) -> tuple[list[np.ndarray], np.ndarray]:
         """Return the inputs and the labels as the step reads them."""
-        dtype = dtype_of(self.parameters)
+        dtype, _ = kind_of(self.parameters)
         x = [a.astype(dtype, copy=False) if a.dtype.kind == "f" else a for a in _inputs(batch)]
-        return x, self.how.loss.checked(Tensor.own(np.asarray(batch.y)), self._y_pred).array
+        return x, self.how.loss.checked(Tensor.own(np.asarray(batch.y)), y_pred).array
+
+
+def _say_why(waits: Sequence[str]) -> None:
+    warn(f"fit: the steps are not captured as one graph, as {', '.join(waits[:3])} is computed on "
+         "the CPU in between: move what these read to the GPU once, before fit", stacklevel=2)
 
 
 def _inputs(batch: Batch) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +14,17 @@ import numpy as np
 from .. import config, dispatch
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
+from ..backend import device as devices
+from ..backend.arrays import HOST
+from ..backend.device import to_host
 from ..errors import ArgumentError
 from ..optim.parameters import Pair, penalty_of
 from .feed import Batch
 from .losses import Loss
 from .metric import Mean, Metric, State
+
+MOST_LATE = 4  # batches on a GPU that were trained on and are not counted yet
+Sent = Callable[[], tuple[Any, float]]  # outputs and loss of a batch, when they have come
 
 
 @dataclass
@@ -39,26 +46,48 @@ class Tracker:
     def __init__(self, metrics: Sequence[Metric], private: bool = False) -> None:
         self.metrics = copy.deepcopy(list(metrics)) if private else list(metrics)
         self.loss = Mean("loss")
+        self._late: deque[tuple[Batch, int, Sent]] = deque()  # batches that are not counted yet
         self.reset()
 
     @property
     def samples(self) -> int:
         """Number of samples seen."""
+        self.settle()
         return self.loss.count
 
     def reset(self) -> None:
         """Forget what was seen."""
+        self._late.clear()
         for metric in (self.loss, *self.metrics):
             metric.reset()
 
-    def update(self, batch: Batch, y_pred: Tensor, loss: float) -> None:
-        """Take a batch and its mean loss into account."""
-        self.loss.add(loss, len(y_pred))
+    def update(self, batch: Batch, outcome: Outcome) -> None:
+        """Take a batch into account.
+
+        What lies on a GPU is copied from there beside the steps that follow, and counted when it
+        has come; whoever reads the sums waits for that.
+        """
+        self._late.append((batch, len(outcome.losses), outcome.sent()))
+        most = 0 if outcome.losses.device == HOST else MOST_LATE
+        while len(self._late) > most:
+            self._count()
+
+    def _count(self) -> None:
+        """Count the oldest batch that waits."""
+        batch, samples, sent = self._late.popleft()
+        y_pred, loss = sent()
+        self.loss.add(loss, samples)
         for metric in self.metrics:
-            metric.update(batch.y, y_pred.array)  # type: ignore[arg-type]
+            metric.update(batch.y, y_pred)  # type: ignore[arg-type]
+
+    def settle(self) -> None:
+        """Count all batches that wait."""
+        while self._late:
+            self._count()
 
     def logs(self, prefix: str = "") -> dict[str, float]:
         """Return the means by name."""
+        self.settle()
         named = {}
         for metric in (self.loss, *self.metrics):
             value = metric.result()
@@ -68,10 +97,12 @@ class Tracker:
 
     def get_state(self) -> list[State]:
         """Return the sums so far."""
+        self.settle()
         return [metric.get_state() for metric in (self.loss, *self.metrics)]
 
     def set_state(self, states: Sequence[State]) -> None:
         """Go on from sums that `get_state` returned."""
+        self._late.clear()
         for metric, state in zip((self.loss, *self.metrics), states, strict=True):
             metric.set_state(state)
 
@@ -79,16 +110,17 @@ class Tracker:
 # ---- forward -------------------------------------------------------------------------------
 
 
-def inputs_of(x: Any, dtype: np.dtype) -> Any:
-    """Return a batch's inputs as tensors; floating ones are converted to the given type."""
+def inputs_of(x: Any, dtype: np.dtype, device: str) -> Any:
+    """Return a batch's inputs as tensors on a device, floating ones of the given type."""
     if isinstance(x, list):
-        return [inputs_of(part, dtype) for part in x]
-    return Tensor.own(x.astype(dtype, copy=False) if x.dtype.kind == "f" else x)
+        return [inputs_of(part, dtype, device) for part in x]
+    return Tensor.own(x.astype(dtype, copy=False) if x.dtype.kind == "f" else x).to(device)
 
 
-def dtype_of(parameters: Sequence[Parameter]) -> np.dtype:
-    """Return the element type of the weights, float32 where there are none."""
-    return next((p.dtype for p in parameters if p.dtype.kind == "f"), np.dtype("float32"))
+def kind_of(parameters: Sequence[Parameter]) -> tuple[np.dtype, str]:
+    """Return element type and device of the weights; float32 on the CPU where there are none."""
+    return next(((p.dtype, p.device) for p in parameters if p.dtype.kind == "f"),
+                (np.dtype("float32"), HOST))
 
 
 def build(model: Any, batches: Iterable[Batch]) -> None:
@@ -142,6 +174,11 @@ def costs_of(known: Mapping[Parameter, Pair]) -> list[np.ndarray]:
 # ---- steps ---------------------------------------------------------------------------------
 
 
+def _copied(array: np.ndarray) -> Callable[[], np.ndarray]:
+    copy = array.copy()
+    return lambda: copy
+
+
 class Outcome(NamedTuple):
     """What the forward pass of a step leaves to be read.
 
@@ -157,11 +194,23 @@ class Outcome(NamedTuple):
     shares: np.ndarray
     costs: Sequence[np.ndarray] = ()
 
-    @property
-    def loss(self) -> float:
-        """The sum over the batch of share times loss, and the cost of the regularizers."""
-        loss = float(np.sum(self.losses.array * self.shares, dtype=np.float64))
-        return loss + sum(cost.item() for cost in self.costs)
+    def sent(self) -> Sent:
+        """Return a function that gives a copy of the outputs, and the loss.
+
+        That is the sum over the batch of share times loss, and the cost of the regularizers.
+        """
+        send = _copied if self.losses.device == HOST else devices.get(self.losses.device).send
+        several = not isinstance(self.y_pred, Tensor)  # outputs, which no metric takes
+        y_pred = (lambda: self.y_pred) if several else send(self.y_pred.array)
+        losses, *costs = [send(a) for a in (self.losses.array, *self.costs)]
+
+        def wait() -> tuple[Any, float]:
+            return y_pred(), self._loss(losses(), [cost() for cost in costs])
+        return wait
+
+    def _loss(self, losses: np.ndarray, costs: Sequence[np.ndarray]) -> float:
+        loss = float(np.sum(losses * self.shares, dtype=np.float64))
+        return loss + sum(cost.item() for cost in costs)
 
 
 def train_step(model: Any, how: Compiled, batch: Batch, tracker: Tracker,
@@ -172,7 +221,7 @@ def train_step(model: Any, how: Compiled, batch: Batch, tracker: Tracker,
     optimizer adds their gradient in the pass in which it changes the weights.
     """
     outcome, extra = forward(model, how, batch, parameters)
-    tracker.update(batch, outcome.y_pred, outcome.loss)
+    tracker.update(batch, outcome)
     update(how, outcome, extra, parameters)
     return outcome
 
@@ -182,7 +231,7 @@ def forward(model: Any, how: Compiled, batch: Batch, parameters: Sequence[Parame
     """Return what a step gives, and the penalties whose gradient autograd takes."""
     known = known_penalties(parameters)
     with dispatch.quiet():
-        y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
+        y_pred = model(inputs_of(batch.x, *kind_of(parameters)))
         losses, shares = losses_of(how.loss, batch, y_pred)
         extra = penalty([p for p in parameters if p not in known])
     costs = costs_of(known) + ([] if extra is None else [extra.array])
@@ -214,9 +263,8 @@ def judge(model: Any, how: Compiled, batches: Iterable[Batch], tracker: Tracker,
         extra = penalty([p for p in parameters if p not in known])
         costs = costs_of(known) + ([] if extra is None else [extra.array])
         for batch in batches:
-            y_pred = model(inputs_of(batch.x, dtype_of(parameters)))
-            outcome = Outcome(y_pred, *losses_of(how.loss, batch, y_pred), costs)
-            tracker.update(batch, y_pred, outcome.loss)
+            y_pred = model(inputs_of(batch.x, *kind_of(parameters)))
+            tracker.update(batch, Outcome(y_pred, *losses_of(how.loss, batch, y_pred), costs))
             if stop():
                 return
 
@@ -224,12 +272,12 @@ def judge(model: Any, how: Compiled, batches: Iterable[Batch], tracker: Tracker,
 def predict(model: Any, batches: Iterable[Batch]) -> Any:
     """Return the model's outputs for all samples; a list of arrays where it has several."""
     parts: list[list[np.ndarray]] = []
-    dtype, several = dtype_of(model.parameters()), False
+    kind, several = kind_of(model.parameters()), False
     with mode(model, training=False):
         for batch in batches:
-            y = model(inputs_of(batch.x, dtype))
+            y = model(inputs_of(batch.x, *kind))
             several = isinstance(y, (list, tuple))
-            parts.append([part.array for part in (y if several else [y])])
+            parts.append([to_host(part.array) for part in (y if several else [y])])
     whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return whole if several else whole[0]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import optim
+from .. import config, optim
 from ..errors import ArgumentError
 from ..spec import tuple_of
 from . import checkpoint, losses, metrics
@@ -83,7 +83,8 @@ class Trainable:
             class_weight: Mapping[int, float] | None = None, sample_weight: Any = None,
             initial_epoch: int = 0, validation_batch_size: int | None = None,
             seed: int | None = None, resume: bool | PathLike | None = None,
-            learning_rate: Any = None) -> History:
+            learning_rate: Any = None, device: str | None = None,
+            precision: str | None = None) -> History:
         """Train for some epochs; return the figures of each.
 
         Loss and metrics of an epoch are means over its samples; the loss includes regularizers
@@ -111,12 +112,19 @@ class Trainable:
                 the `Checkpoint` callback.
             learning_rate: a number or schedule to train with from here on, in place of that of the
                 optimizer or of the checkpoint; a `LearningRateScheduler` still sets its own.
+            device: where to train, "cpu" or "cuda"; by default where the model is. The model stays
+                there afterwards.
+            precision: "bfloat16" or "float16" to compute products on a GPU in that type (see
+                `config.precision`).
 
         Raises:
+            DeviceError: there is no such device, or what it needs is missing.
             ArgumentError, ShapeError: arguments do not fit each other or the model.
             CheckpointError: there is nothing to resume from, or it belongs to another run.
         """
         how = self._how("fit")
+        if device is not None:
+            self.to(device)  # type: ignore[attr-defined]
         epochs, = tuple_of("fit", "epochs", epochs, 1, lowest=0)
         watching = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
         shown = progress(verbose)
@@ -127,7 +135,8 @@ class Trainable:
                     limit=limit, class_weight=class_weight)
         validation = _validation(held, validation_batch_size or batch_size)
         run = Run(self, how, data, validation, [*shown, *watching], epochs, initial_epoch)
-        return run.train(resume, learning_rate)
+        with config.precision(precision or config.precision_now()):
+            return run.train(resume, learning_rate)
 
     def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None,
                        class_weight: Mapping[int, float] | None = None,
