@@ -3,6 +3,8 @@
     python benchmarks/bench_step.py [--networks NAME ...] [--rounds 5] [--json FILE] [--variants]
                                     [--results]
 
+With `--device cuda` the step is timed on a GPU, as `gpu_step.py` says.
+
 A step is forward, loss, backward and update, dropout on, with the optimizer of the network's source
 (`vgg16` only computes features, as in its sources). minidl runs the function that `fit` runs;
 PyTorch runs the usual loop on a module that is made from minidl's own layer graph, with the same
@@ -30,9 +32,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gpu_step
 from compare import Check, compare
 from measure import DEFAULT_ALLOCATOR, TUNED_ALLOCATOR, WorkerError, run_worker
-from results import markdown_table, text_table, write_json, write_section
+from results import markdown_table, text_table, weights, write_json, write_section
 
 ALLOCATORS = {"default": DEFAULT_ALLOCATOR, "tuned": TUNED_ALLOCATOR}
 LAYOUTS = ("first", "last")
@@ -190,15 +193,6 @@ HEAD = ("network", "batch", "weights", "minidl", "torch", "ratio", "min-max", "M
         "GFLOP/s", "peak")
 
 
-def weights(count: int) -> str:
-    """Return a number of parameters in thousands or millions.
-
-    >>> weights(21840), weights(58327810)
-    ('21.8k', '58.3M')
-    """
-    return f"{count / 1e6:.1f}M" if count >= 1e6 else f"{count / 1e3:.1f}k"
-
-
 def cells(row: Row) -> tuple[Any, ...]:
     """Return a network's line in the table."""
     return (row["network"], row["batch"], weights(row["parameters"]), float(row["minidl_ms"]),
@@ -257,6 +251,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--variants", action="store_true", help="torch.compile and bf16, too")
     parser.add_argument("--results", action="store_true", help="write into RESULTS.md")
     parser.add_argument("--check", action="store_true", help="compare gradients, time nothing")
+    gpu_step.add_options(parser)
     return parser.parse_args()
 
 
@@ -275,6 +270,8 @@ def check_all(networks: Sequence[str]) -> int:
 def main() -> int:
     """Run the benchmark."""
     given = options()
+    if given.device != "cpu":
+        return gpu_step.main(given)
     networks = run_worker("networks.py", {"do": "chosen", "names": given.networks})
     if given.check:
         return check_all(networks)

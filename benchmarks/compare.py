@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 DOUBLE_LIMIT = 1e-6
 LOSS_LIMIT, GRADIENT_LIMIT, SPREAD_FACTOR = 1e-5, 5e-3, 5.0
+TF32_LOSS_LIMIT, TF32_GRADIENT_LIMIT = 1e-3, 1e-2
 
 
 class Difference(NamedTuple):
@@ -51,9 +52,14 @@ class Check(NamedTuple):
         return max(GRADIENT_LIMIT, SPREAD_FACTOR * self.itself.gradients)
 
     @property
+    def loss_limit(self) -> float:
+        """The largest difference of the loss, likewise."""
+        return LOSS_LIMIT
+
+    @property
     def good(self) -> bool:
         """Whether both compute the same."""
-        return (max(self.double[:3]) <= DOUBLE_LIMIT and self.single.loss <= LOSS_LIMIT
+        return (max(self.double[:3]) <= DOUBLE_LIMIT and self.single.loss <= self.loss_limit
                 and self.single.gradients <= self.limit)
 
     def need(self) -> None:
@@ -74,6 +80,35 @@ class Check(NamedTuple):
         return {"float64": self.double.gradients or self.double.loss,
                 "float32": self.single.gradients or self.single.loss,
                 "loss": self.single.loss, "torch_itself": self.itself.gradients}
+
+
+class RoundedCheck(Check):
+    """The comparisons on a GPU, whose matrix units round what they multiply to TF32.
+
+    `single` compares minidl with PyTorch in full float32, and `itself` PyTorch in TF32 with that:
+    minidl may be off by a few times as much, and by a per cent in any case.
+    """
+
+    __slots__ = ()
+
+    @property
+    def limit(self) -> float:
+        """The largest difference of gradients that counts as the same."""
+        return max(TF32_GRADIENT_LIMIT, SPREAD_FACTOR * self.itself.gradients)
+
+    @property
+    def loss_limit(self) -> float:
+        """The largest difference of the loss, or of the outputs."""
+        return max(TF32_LOSS_LIMIT, SPREAD_FACTOR * self.itself.loss)
+
+    def __str__(self) -> str:
+        exact, single, itself = self
+        if not exact.name:
+            return (f"outputs within {exact.loss:.0e} in float64, {single.loss:.0e} in float32 "
+                    f"(PyTorch's TF32: {itself.loss:.0e})")
+        return (f"gradients within {exact.gradients:.0e} in float64 (worst {exact.worst:.0e}, "
+                f"{exact.name}),\n  {single.gradients:.0e} in float32 (PyTorch's TF32: "
+                f"{itself.gradients:.0e}), loss within {single.loss:.0e} ({itself.loss:.0e})")
 
 
 def compare(first: Path, second: Path) -> Difference:

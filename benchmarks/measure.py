@@ -40,14 +40,18 @@ def run_worker(script: str, task: Mapping[str, Any], env: Mapping[str, str] | No
 
     It imports the minidl that the benchmarks lie beside.
     """
-    paths = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(env or {})}
     done = subprocess.run([sys.executable, str(HERE / script), json.dumps(task)],
-                          env=surroundings, capture_output=True, text=True, timeout=seconds,
+                          env=surroundings(env), capture_output=True, text=True, timeout=seconds,
                           check=False)
     if done.returncode:
         raise WorkerError(f"{script} {dict(task)}: {(done.stderr or done.stdout)[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def surroundings(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a worker."""
+    paths = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(env or {})}
 
 
 def serve(tasks: Mapping[str, Callable[..., Any]]) -> None:

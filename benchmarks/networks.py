@@ -43,23 +43,45 @@ class Case:
         return self.entry.name not in INFERENCE
 
 
+LARGE = {
+    **dict.fromkeys(("lecture_mnist", "lecture_mnist_wide", "mnist_convnet", "lenet",
+                     "telemetry_conv1d"), 1024),
+    **dict.fromkeys(("lab1_cifar", "lab_cifar", "shallownet", "minivggnet", "minigooglenet",
+                     "resnet_cifar", "imdb_conv1d", "alexnet", "squeezenet"), 512),
+    **dict.fromkeys(("deepergooglenet", "resnet_tiny_imagenet", "resnet18", "resnet34", "resnet50",
+                     "efficientnet_lite0"), 256),
+    **dict.fromkeys(("cats_dogs_small", "vgg16", "googlenet"), 128)}
+"""Large batches for a GPU: what a step needs fits 40 GB by far (ResNet-50: 19 GiB)."""
+
+
 def batch_of(entry: Entry) -> int:
     """Return how many samples a step has."""
     return getattr(entry, "bench_batch", None) or entry.batch
 
 
-def case(name: str, samples: int | None = None) -> Case:
+def batch_size(name: str, which: str) -> int:
+    """Return a network's batch: that of its "source", its "large" one, or the number given.
+
+    >>> batch_size("resnet50", "source"), batch_size("lenet", "large"), batch_size("lenet", "8")
+    (256, 1024, 8)
+    """
+    named = {"source": ENTRIES[name].batch, "large": LARGE[name]}
+    return named[which] if which in named else int(which)
+
+
+def case(name: str, samples: int | None = None, batch: int | None = None) -> Case:
     """Return a network of the zoo; weights and data are the same in every process.
 
     Args:
         samples: of the batch, the first ones.
+        batch: samples of a step; by default as many as the CPU's benchmark takes.
     """
     entry = ENTRIES[name]
     dl.random.seed(0)
     model = _body(entry)
     graph: Model = model.to_graph()
     rng = np.random.default_rng(0)
-    x = _inputs(graph, rng, (batch_of(entry), *entry.input_shape))
+    x = _inputs(graph, rng, (batch or batch_of(entry), *entry.input_shape))
     y, numbers = labels(rng, entry.loss, len(x), graph.output_shape[-1])
     return Case(entry, model, x[:samples], y[:samples], numbers[:samples])
 

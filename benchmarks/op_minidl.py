@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,29 +55,51 @@ class Seen:
 # ---- which calls ---------------------------------------------------------------------------
 
 
+Maker = Callable[[], "list[Seen]"]
+
+
 def calls(wanted: Callable[[str], bool]) -> Iterator[Seen]:
     """Yield a call, or several, of every op that has kernels, each once."""
     known: set[Any] = set()
+    for _, make in makers(wanted, known):
+        yield from fresh(make(), wanted, known)
+
+
+def makers(wanted: Callable[[str], bool], known: set[Any], device: str = "cpu"
+           ) -> Iterator[tuple[str, Maker]]:
+    """Yield ops with functions that make calls of them, and of others that they run.
+
+    Args:
+        known: keys of the calls that were made before the next one is asked for.
+    """
     families = {op.name.partition("_")[0] for op in registry.ops() if wanted(op.name)}
-    chosen = [entry for entry in CALLS if entry.op.partition("_")[0] in families]
-    optimizers = [name for op, name in UPDATES.items() if op in families]
-    for group in (map(recorded, chosen), map(updates, optimizers)):
-        for seen in (call for some in group for call in some):
-            if seen.key not in known and wanted(seen.op.name):
-                known.add(seen.key)
-                yield seen
+    for entry in CALLS:
+        if entry.op.partition("_")[0] in families:
+            yield entry.op, partial(recorded, entry, device)
+    for op_name, name in UPDATES.items():
+        if op_name in families:
+            yield op_name, partial(updates, name, device)
     names = {key[0] for key in known}
     for op in registry.ops():
-        if op.kernels and op.name not in names and wanted(op.name):
-            yield elements(op) or sample(op)
+        if op.variants(device) and op.name not in names and wanted(op.name):
+            yield op.name, partial(single, op, device)
 
 
-def recorded(entry: OpCall) -> list[Seen]:
+def fresh(found: Sequence[Seen], wanted: Callable[[str], bool], known: set[Any]
+          ) -> Iterator[Seen]:
+    """Yield those calls that are wanted and not known, and note them."""
+    for seen in found:
+        if seen.key not in known and wanted(seen.op.name):
+            known.add(seen.key)
+            yield seen
+
+
+def recorded(entry: OpCall, device: str = "cpu") -> list[Seen]:
     """Return what a call runs, forward and backward."""
     rng = np.random.default_rng(0)
     arrays = [drawn(rng, given) for given in entry.inputs]
     op = registry.get(entry.op)
-    tensors = [None if a is None else dl.Tensor(a, requires_grad=entry.backward and needs(op, i, a))
+    tensors = [None if a is None else placed(dl.Tensor(a), op, i, entry.backward, device)
                for i, a in enumerate(arrays)]
     with watched() as found:
         y = dl.apply(entry.op, *tensors, **entry.attrs)
@@ -89,17 +112,24 @@ def recorded(entry: OpCall) -> list[Seen]:
     return [seen for seen in found if seen.op is op or seen.op.name not in ASIDE]
 
 
+def placed(x: dl.Tensor, op: Op, index: int, backward: bool, device: str) -> dl.Tensor:
+    """Return an input on a device, one that gets a gradient if it can have one."""
+    moved = x.to(device)
+    moved.requires_grad = backward and needs(op, index, x.array)
+    return moved
+
+
 def needs(op: Op, index: int, array: Array) -> bool:
     """Say whether an input has a gradient."""
     return array.dtype.kind == "f" and op.gradient(index) is not None
 
 
-def updates(name: str) -> list[Seen]:
+def updates(name: str, device: str = "cpu") -> list[Seen]:
     """Return the update of weights that an optimizer runs."""
     rng = np.random.default_rng(0)
-    weights = [dl.Parameter(drawn(rng, shape)) for shape in WEIGHTS]
+    weights = [dl.Parameter(dispatch.move(drawn(rng, shape), device)) for shape in WEIGHTS]
     for weight in weights:
-        weight.grad = dl.Tensor(drawn(rng, weight.shape))
+        weight.grad = dl.Tensor(dispatch.move(drawn(rng, weight.shape), device))
     momentum = {"momentum": 0.9} if name == "SGD" else {}
     with watched() as found:
         getattr(dl.optim, name)(0.01, **momentum).step(weights)
@@ -133,29 +163,36 @@ class watched:  # noqa: N801 (used as a function)
                                call.out if inside else None, call.plan))
 
 
-def elements(op: Op) -> Seen | None:
+def single(op: Op, device: str = "cpu") -> list[Seen]:
+    """Return one call of an op."""
+    return [elements(op, device) or sample(op, device)]
+
+
+def elements(op: Op, device: str = "cpu") -> Seen | None:
     """Return a call on big arrays, where the op works element by element."""
     spec = Spec(ELEMENTS, FLOAT)
     count = 2 if op.variadic else len(op.inputs)
     try:
-        plan = dispatch.plan_of(op, (spec,) * count, {})
+        plan = dispatch.plan_of(op, (spec,) * count, {}, None, device)
     except (MinidlError, TypeError, AttributeError):
         return None
     if plan.out[0].shape != ELEMENTS:
         return None
     rng = np.random.default_rng(0)
-    inputs = tuple(rng.uniform(0.1, 1, ELEMENTS).astype(np.float32) for _ in range(count))
+    inputs = tuple(dispatch.move(rng.uniform(0.1, 1, ELEMENTS).astype(np.float32), device)
+                   for _ in range(count))
     return Seen(op, inputs, {}, None, plan)
 
 
-def sample(op: Op) -> Seen:
+def sample(op: Op, device: str = "cpu") -> Seen:
     """Return the largest call that the tests make."""
     rng = np.random.default_rng(0)
     found = [(s, s.draw(rng, FLOAT)) for s in op.samples]
     chosen, arrays = max(found, key=lambda f: sum(a.size for a in f[1] if a is not None))
     specs = tuple(None if a is None else spec_of(a) for a in arrays)
-    plan = dispatch.plan_of(op, specs, chosen.attrs)
-    return Seen(op, tuple(arrays), dict(chosen.attrs), None, plan, "sample")
+    plan = dispatch.plan_of(op, specs, chosen.attrs, None, device)
+    moved = tuple(None if a is None else dispatch.move(a, device) for a in arrays)
+    return Seen(op, moved, dict(chosen.attrs), None, plan, "sample")
 
 
 # ---- timing --------------------------------------------------------------------------------
@@ -166,16 +203,22 @@ def time(ops: Sequence[str], seconds: float) -> list[dict[str, Any]]:
 
     The answer has what `op_torch.py` needs to make its counterpart.
     """
+    return [row(seen, seconds) for seen in calls(matching(ops))]
+
+
+def matching(ops: Sequence[str]) -> Callable[[str], bool]:
+    """Return a function that says whether a name matches one of some patterns, if there are any."""
     patterns = [re.compile(pattern) for pattern in ops]
-
-    def wanted(name: str) -> bool:
-        return not patterns or any(p.fullmatch(name) for p in patterns)
-
-    return [row(seen, seconds) for seen in calls(wanted)]
+    return lambda name: not patterns or any(p.fullmatch(name) for p in patterns)
 
 
 def row(seen: Seen, seconds: float) -> dict[str, Any]:
     """Return a call's description and the time of each variant that accepts it."""
+    return {**description(seen), "ms": variants(seen, seconds)}
+
+
+def description(seen: Seen) -> dict[str, Any]:
+    """Return what tells a call, and what it computes and moves."""
     specs = seen.plan.specs
     moved = [*specs, *seen.plan.out, *seen.plan.saved.values()]
     return {"op": seen.op.name, "source": seen.source, "default": seen.plan.kernel.name,
@@ -183,8 +226,7 @@ def row(seen: Seen, seconds: float) -> dict[str, Any]:
             "dtypes": ["" if s is None else s.dtype.name for s in specs],
             "attrs": {name: plain(value) for name, value in seen.plan.attrs.items()},
             "size": seen.plan.out[0].size, "flops": seen.plan.flops,
-            "bytes": sum(s.size * s.dtype.itemsize for s in moved if s is not None),
-            "ms": variants(seen, seconds)}
+            "bytes": sum(s.size * s.dtype.itemsize for s in moved if s is not None)}
 
 
 def variants(seen: Seen, seconds: float) -> dict[str, Any]:

@@ -33,6 +33,15 @@ def cell(value: Any) -> str:
     return f"{value:,.{digits}f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"
 
 
+def weights(count: int) -> str:
+    """Return a number of parameters in thousands or millions.
+
+    >>> weights(21840), weights(58327810)
+    ('21.8k', '58.3M')
+    """
+    return f"{count / 1e6:.1f}M" if count >= 1e6 else f"{count / 1e3:.1f}k"
+
+
 def text_table(head: Row, rows: Sequence[Row], gap: str = "  ") -> str:
     """Return columns of text, numbers to the right."""
     cells = [[cell(v) for v in row] for row in (head, *rows)]
@@ -63,11 +72,17 @@ def replace_section(text: str, name: str, body: str) -> str:
     return f"{text.rstrip()}\n\n{section}\n".lstrip()
 
 
-def write_section(name: str, title: str, body: str, path: Path = RESULTS) -> None:
-    """Write a benchmark's section of the results page, with date, machine and versions."""
-    today = datetime.date.today().isoformat()
-    stamp = f"{machine()}; {versions(*PACKAGES)}."
-    whole = f"## {title} ({today})\n\n{stamp}\n\n{body}"
+def write_section(name: str, title: str, body: str, path: Path = RESULTS,
+                  date: str | None = None, stamp: str | None = None) -> None:
+    """Write a benchmark's section of the results page, with date, machine and versions.
+
+    Args:
+        date: of the measurement; today by default.
+        stamp: machine and versions, those of this machine by default.
+    """
+    date = date or datetime.date.today().isoformat()
+    stamp = stamp or f"{machine()}; {versions(*PACKAGES)}"
+    whole = f"## {title} ({date})\n\n{stamp}.\n\n{body}"
     before = path.read_text(encoding="utf-8") if path.exists() else "# Measured results\n"
     path.write_text(replace_section(before, name, whole), encoding="utf-8")
 

@@ -49,16 +49,14 @@ def time(network: str, seconds: float, steps: int = 3) -> dict[str, Any]:
             "parameters": made.model.count_parameters()}
 
 
-def check(network: str, file: str, dtype: str = "float32", samples: int | None = None
-          ) -> dict[str, Any]:
+def check(network: str, file: str, dtype: str = "float32", samples: int | None = None,
+          batch: int | None = None, device: str = "cpu") -> dict[str, Any]:
     """Write loss and gradients with dropout off, or the outputs, and count the operations."""
     from networks import case
 
     from minidl import dispatch
-    made, work = case(network, samples), [0]
-    made.model.astype(dtype)
-    if made.x.dtype.kind == "f":
-        made.x = made.x.astype(dtype)
+    made, work = case(network, samples, batch), [0]
+    made.model.astype(dtype).to(device)
     for layer in made.model.modules():
         if type(layer).__name__ in SILENT:
             layer.rate = 0.0
@@ -68,22 +66,31 @@ def check(network: str, file: str, dtype: str = "float32", samples: int | None =
         work[0] += call.plan.flops
 
     with dispatch.hook(count):
-        arrays = gradients(made) if made.trains else {"y": made.model.eval()(made.x).numpy()}
+        arrays = gradients(made) if made.trains else outputs(made)
     np.savez(file, **arrays)
     return {"flops": work[0]}
+
+
+def outputs(made: Any) -> dict[str, np.ndarray]:
+    """Return the outputs."""
+    from minidl import config
+    from minidl.train.step import inputs_of, kind_of
+    x = inputs_of(made.x, *kind_of(made.model.parameters()))
+    with config.no_grad():
+        return {"y": made.model.eval()(x).numpy()}
 
 
 def gradients(made: Any) -> dict[str, np.ndarray]:
     """Return the loss and the gradients by name."""
     from minidl import losses
     from minidl.train.feed import Batch
-    from minidl.train.step import Outcome, dtype_of, inputs_of, losses_of, penalty
+    from minidl.train.step import Outcome, inputs_of, kind_of, losses_of, penalty
 
     parameters = made.model.parameters()
-    y = made.model.train()(inputs_of(made.x, dtype_of(parameters)))
+    y = made.model.train()(inputs_of(made.x, *kind_of(parameters)))
     values, shares = losses_of(losses.get(made.entry.loss), Batch(made.x, made.y), y)
     values.backward(shares)
-    loss, extra = Outcome(y, values, shares).loss, penalty(parameters)
+    loss, extra = Outcome(y, values, shares).sent()()[1], penalty(parameters)
     if extra is not None:
         extra.backward()
         loss += extra.item()

@@ -25,12 +25,13 @@ SLOW = 1.0  # seconds; so long a first step has warmed up enough
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 
 
-def prepare(network: str, file: str, inplace: bool = True) -> dict[str, Any]:
+def prepare(network: str, file: str, inplace: bool = True, batch: int | None = None
+            ) -> dict[str, Any]:
     """Write a network's mirror, its data and its optimizer."""
     from networks import case
     from torch_mirror import mirror
 
-    made = case(network)
+    made = case(network, batch=batch)
     twin = mirror(made.model, head=made.trains, inplace=inplace)
     optimizer = made.entry.new_optimizer()
     x = torch.from_numpy(made.x)
@@ -55,9 +56,11 @@ def described(optimizer: Any) -> tuple[str, float, dict[str, Any]]:
 # ---- a step --------------------------------------------------------------------------------
 
 
-def load(file: str, layout: str = "first") -> dict[str, Any]:
-    """Return what `prepare` wrote, in a memory format."""
+def load(file: str, layout: str = "first", device: str = "cpu") -> dict[str, Any]:
+    """Return what `prepare` wrote, in a memory format, on a device."""
     made: dict[str, Any] = torch.load(file, weights_only=False)
+    for name in ("module", "x", "labels"):
+        made[name] = made[name].to(device)
     if layout == "last" and made["x"].ndim == 4:
         made["module"] = made["module"].to(memory_format=torch.channels_last)
         made["x"] = made["x"].contiguous(memory_format=torch.channels_last)
@@ -197,9 +200,9 @@ def time(file: str, layout: str, flavours: list[str], seconds: float, steps: int
 
 
 def check(file: str, out: str, layout: str = "first", dtype: str = "float32",
-          samples: int | None = None) -> None:
+          samples: int | None = None, device: str = "cpu") -> None:
     """Write loss and gradients with dropout off, or the outputs, in minidl's shapes."""
-    made = load(file, layout)
+    made = load(file, layout, device)
     kind = getattr(torch, dtype)
     model = made["module"].to(kind)
     for name in ("x", "labels"):
@@ -216,7 +219,7 @@ def outputs(made: dict[str, Any]) -> dict[str, np.ndarray]:
     """Return the outputs, channels last."""
     with torch.inference_mode():
         y = made["module"].eval()(made["x"])
-    return {"y": y.movedim(1, -1).numpy()}
+    return {"y": y.movedim(1, -1).cpu().numpy()}
 
 
 def links_of(made: dict[str, Any]) -> list[Any]:
@@ -233,9 +236,9 @@ def gradients(made: dict[str, Any]) -> dict[str, np.ndarray]:
     for name, decay in made["decay"].items():
         loss = loss + decay / 2 * named[name].square().sum()
     loss.backward()
-    arrays = {f"gradient {k.ours}": k.to_minidl(named[k.theirs].grad.numpy())
+    arrays = {f"gradient {k.ours}": k.to_minidl(named[k.theirs].grad.cpu().numpy())
               for k in links_of(made) if k.theirs in named and named[k.theirs].grad is not None}
-    return {"loss": loss.detach().numpy(), **arrays}
+    return {"loss": loss.detach().cpu().numpy(), **arrays}
 
 
 if __name__ == "__main__":
