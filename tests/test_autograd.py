@@ -441,7 +441,7 @@ BAD = [
      r'parameter "w": got \+= or its like.* Write p.assign'),
     (lambda: Tensor([1.0, 2.0]).item(), ShapeError, r"item: got a tensor of shape \(2,\)"),
     (lambda: len(Tensor(1.0)), ShapeError, "len: got a tensor without axes"),
-    (lambda: Tensor([1.0]).to("cuda"), DeviceError, "Tensor.to: got device 'cuda'"),
+    (lambda: Tensor([1.0]).to("moon"), DeviceError, "device: got 'moon'"),
     (lambda: leaf(1.0).assign([1.0, 2.0]), ShapeError, r"assign: got values of shape \(2,\)"),
     (lambda: F.square(leaf(1.0)).assign([1.0]), AutogradError, "assign: this tensor was computed"),
     (lambda: Tensor([1.0, 2.0]) + Tensor([1.0, 2.0, 3.0]), ShapeError,

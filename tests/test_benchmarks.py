@@ -237,7 +237,7 @@ def test_steps_change_the_weights_alike(optimizer, monkeypatch, tmp_path):
     import step_minidl
     import step_torch
     case, atol = case_of(optimizer), 2e-5 if OPTIMIZERS[optimizer]["name"] == "SGD" else 3e-4
-    monkeypatch.setattr(networks, "case", lambda name: case)
+    monkeypatch.setattr(networks, "case", lambda name, **how: case)
     step_torch.prepare("any", str(tmp_path / "mirror.pt"))
     for flavour in ("default", "fused"):
         made = step_torch.load(str(tmp_path / "mirror.pt"), "last")
@@ -261,7 +261,7 @@ def test_steps_change_the_weights_alike(optimizer, monkeypatch, tmp_path):
 def test_no_counterpart(monkeypatch, tmp_path):
     import step_torch
     case = replace(case_of("adamw"), model=regular())
-    monkeypatch.setattr(networks, "case", lambda name: case)
+    monkeypatch.setattr(networks, "case", lambda name, **how: case)
     step_torch.prepare("any", str(tmp_path / "mirror.pt"))
     with pytest.raises(ValueError, match="AdamW with an L2 penalty"):
         step_torch.stepper(step_torch.load(str(tmp_path / "mirror.pt")))

@@ -152,7 +152,7 @@ def test_options_reach_the_training(tmp_path):
     settings = json.loads((tmp_path / "run.json").read_text("utf-8"))
     assert settings == {"name": "lecture_mnist", "epochs": 1, "batch_size": 100, "seed": 9,
                         "learning_rate": 0.25, "limit": 256, "data": DIGITS, "members": 1,
-                        "classes": None, "checkpoint_every": None,
+                        "classes": None, "checkpoint_every": None, "device": "cpu",
                         "learning_rates": [{"epoch": 0, "step": 0, "learning_rate": 0.25}]}
     history = json.loads((tmp_path / "history.json").read_text("utf-8"))
     assert history["learning_rate"] == [0.25]
@@ -592,8 +592,8 @@ ERRORS = {
     "demo with data": ("train demo --data {0} --out {0}/o", "the demo has its own digits"),
     "file in the way": ("train demo --out {0}/file", "file: is a file; expected a folder"),
     "file above": ("train demo --out {0}/file/run", "file is a file"),
-    "device": ("train demo --device cuda --out {0}/o",
-               "--device: got device 'cuda'; expected \"cpu\""),
+    "device": ("train demo --device moon --out {0}/o",
+               "--device: got 'moon'; expected \"cpu\" or \"cuda\""),
     "no checkpoint": ("train demo --out {0}/o --resume {0}/none", "there is no checkpoint"),
     "not a checkpoint": ("train demo --out {0}/o --resume {0}/file", "there is no checkpoint"),
     "no folder": ("evaluate {0}/none", "there is no such folder"),

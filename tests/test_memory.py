@@ -12,15 +12,15 @@ import pytest
 from minidl import config
 from minidl.autograd import functional as F  # noqa: N812 (its usual short name)
 from minidl.autograd.tensor import Tensor
-from minidl.backend.memory import ALIGNMENT, SMALLEST, Pool, lease, pool
+from minidl.backend.memory import ALIGNMENT, SMALLEST, HostPool, lease, pool
 
 F32 = np.dtype("float32")
 SHAPE = (100, 100)  # 40,000 bytes: well above SMALLEST
 
 
 @pytest.fixture
-def own() -> Pool:
-    return Pool()
+def own() -> HostPool:
+    return HostPool()
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +36,14 @@ def address(array: np.ndarray) -> int:
     return array.ctypes.data
 
 
-def test_memory_is_used_again(own: Pool) -> None:
+def test_memory_is_used_again(own: HostPool) -> None:
     first = own.empty(SHAPE, F32)
     place = address(first)
     del first
     assert address(own.empty(SHAPE, F32)) == place
 
 
-def test_like_sizes_share_and_other_types_too(own: Pool) -> None:
+def test_like_sizes_share_and_other_types_too(own: HostPool) -> None:
     first = own.empty((10_000,), F32)
     place = address(first)
     del first
@@ -53,7 +53,7 @@ def test_like_sizes_share_and_other_types_too(own: Pool) -> None:
     assert address(own.empty((5_000,), np.dtype("float64"))) == place
 
 
-def test_living_arrays_never_overlap(own: Pool) -> None:
+def test_living_arrays_never_overlap(own: HostPool) -> None:
     rng = np.random.default_rng(0)
     alive: list[tuple[np.ndarray, int]] = []
     for number in range(300):
@@ -71,7 +71,7 @@ def test_living_arrays_never_overlap(own: Pool) -> None:
     lambda a: a[3:5, ::2], lambda a: a.T, lambda a: a.reshape(-1)[7:], lambda a: a.view(np.uint8),
     lambda a: np.lib.stride_tricks.sliding_window_view(a, (2, 2)), lambda a: memoryview(a[1:]),
     lambda a: np.frombuffer(a, np.uint8), lambda a: np.asarray(a.T[::-1])])
-def test_views_keep_memory_alive(own: Pool, view: object) -> None:
+def test_views_keep_memory_alive(own: HostPool, view: object) -> None:
     array = own.empty(SHAPE, F32)
     array[:] = 5
     place, held = address(array), view(array)  # type: ignore[operator]
@@ -83,7 +83,7 @@ def test_views_keep_memory_alive(own: Pool, view: object) -> None:
     assert own.taken == 0
 
 
-def test_counts(own: Pool) -> None:
+def test_counts(own: HostPool) -> None:
     a = own.empty(SHAPE, F32)
     size = own.taken
     assert 0 <= size - a.nbytes <= a.nbytes / 8 and own.held == 0
@@ -99,14 +99,14 @@ def test_counts(own: Pool) -> None:
     assert own.held == 0
 
 
-def test_small_arrays_do_not_go_through_the_pool(own: Pool) -> None:
+def test_small_arrays_do_not_go_through_the_pool(own: HostPool) -> None:
     small = own.empty((SMALLEST // 4 - 1,), F32)
     assert own.taken == 0 and small.flags.owndata
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (7,), (50_000,), (64, 64, 5)])
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float32", "float64"])
-def test_arrays_are_plain(own: Pool, shape: tuple[int, ...], dtype: str) -> None:
+def test_arrays_are_plain(own: HostPool, shape: tuple[int, ...], dtype: str) -> None:
     array = own.empty(shape, np.dtype(dtype))
     assert (array.shape, array.dtype) == (shape, np.dtype(dtype))
     assert array.flags.carray and type(array) is np.ndarray
@@ -114,7 +114,7 @@ def test_arrays_are_plain(own: Pool, shape: tuple[int, ...], dtype: str) -> None
         assert address(array) % ALIGNMENT == 0
 
 
-def test_threads_take_and_give_back(own: Pool) -> None:
+def test_threads_take_and_give_back(own: HostPool) -> None:
     wrong: list[int] = []
 
     def work(number: int) -> None:
@@ -136,7 +136,7 @@ def test_threads_take_and_give_back(own: Pool) -> None:
 
 
 def test_array_may_outlive_its_pool() -> None:
-    own = Pool()
+    own = HostPool()
     array = own.empty(SHAPE, F32)
     del own
     array[:] = 1

@@ -11,7 +11,7 @@ import pytest
 
 import minidl as dl
 from minidl import config, dispatch
-from minidl.backend.memory import SMALLEST, Pool, pool, rehearsal, rehearsed
+from minidl.backend.memory import SMALLEST, HostPool, pool, rehearsal, rehearsed
 from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.nn.peak import peak_of, size_text
 from minidl.nn.summary import summarize
@@ -128,7 +128,7 @@ def test_rehearsing_changes_nothing():
 
 
 def test_whatever_memory_holds_gives_no_warning(monkeypatch):
-    empty = Pool.empty
+    empty = HostPool.empty
 
     def signalling(self, shape, dtype):
         array = empty(self, shape, dtype)
@@ -136,7 +136,7 @@ def test_whatever_memory_holds_gives_no_warning(monkeypatch):
             dtype.itemsize, 0)
         return array
 
-    monkeypatch.setattr(Pool, "empty", signalling)
+    monkeypatch.setattr(HostPool, "empty", signalling)
     model = small()
     model.compile("adam", dl.losses.SparseCategoricalCrossentropy(from_logits=True))
     assert summarize(model, batch_size=4).peak is not None

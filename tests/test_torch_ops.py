@@ -216,7 +216,7 @@ def _affine_warp(x: T, matrix: T, fill_mode: str, fill_value: float) -> T:
 
 ROWS["affine_warp"] = _affine_warp
 
-WITHOUT_ROW: dict[str, str] = {}
+WITHOUT_ROW: dict[str, str] = {"to": "it computes nothing"}
 """Differentiable ops that PyTorch cannot be compared with, and why."""
 
 
