@@ -98,6 +98,7 @@ def precision(name: str | None) -> _Switch:
     what loses digits (losses, softmax, logarithms, powers, variances) is computed in float32; the
     rest in what it gets. Weights stay float32, and so do their gradients and the optimizer's state
     (Micikevicius et al. 2018). What lies on the CPU is computed as ever.
+    In float16, call `backward` on `optimizer.scaled(loss)`, as `fit` does.
 
     Args:
         name: "bfloat16", "float16", or None or "float32" for full precision.

@@ -11,7 +11,7 @@ import pytest
 from test_replay import MODELS, OPTIMIZERS, Scale, assert_same, batches, convnet, train
 
 import minidl as dl
-from minidl import config, dispatch, metrics, optim, random
+from minidl import Parameter, config, dispatch, metrics, optim, random
 from minidl.backend import device as devices
 from minidl.backend.cpu import cache_folder
 from minidl.errors import DeviceError, MinidlError
@@ -287,3 +287,81 @@ def test_training_in_bfloat16_is_captured_and_learns():
     full, half = trained(None), trained("bfloat16")
     np.testing.assert_allclose(half, full, rtol=0.05)
     assert half[-1] < half[0] and half != full
+
+
+# ---- loss scale ----------------------------------------------------------------------------
+
+
+def in_float16(epochs, **options):
+    """Train a small network in float16; return its optimizer and losses."""
+    random.seed(2)
+    model = convnet(L.BatchNormalization())
+    model.compile(optim.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((24, 8, 8, 3), np.float32), np.arange(24) % 10
+    history = model.fit(x, y, batch_size=6, epochs=epochs, verbose=0, seed=1, device="cuda",
+                        precision="float16", **options)
+    return model, history.history.get("loss")
+
+
+def test_a_loss_scale_that_is_too_large_comes_down_and_training_learns(monkeypatch):
+    monkeypatch.setattr("minidl.optim.state.FIRST_SCALE", 2.0**30)
+    model, losses = in_float16(8)
+    scale = model.optimizer.loss_scale
+    assert 2.0 <= scale < 2.0**30 and np.log2(scale) % 1 == 0
+    assert losses[-1] < losses[0]
+    assert all(np.isfinite(a).all() for a in model.state_dict().values())
+
+
+def test_a_step_with_gradients_that_are_not_finite_changes_nothing():
+    p = Parameter(dl.Tensor(np.ones(3, np.float32)).to("cuda"))
+    optimizer = optim.SGD(0.5, momentum=0.9)
+    with config.precision("float16"):
+        for times in (1.0, np.inf, 1.0):
+            optimizer.scaled((p * np.float32(times)).sum()).backward()
+            before, scale = p.numpy(), optimizer.loss_scale
+            optimizer.step([p])
+            optimizer.zero_grad([p])
+            skipped = np.isinf(times)
+            assert optimizer.loss_scale == (scale / 2 if skipped else scale)
+            np.testing.assert_array_equal(p.numpy() == before, skipped)
+    velocity = optimizer.state_dict()["0/velocity"]
+    np.testing.assert_allclose(velocity, -0.95)  # of two steps
+    np.testing.assert_array_equal(optimizer.state_dict()["loss_scale"], [2.0**15, 1])
+
+
+def test_gradients_of_a_scaled_loss_give_the_step_of_the_loss():
+    def after(precision):
+        p = Parameter(dl.Tensor([1.0, 2.0, 3.0, 4.0]).to("cuda"))
+        optimizer = optim.Adam(0.1, clip_norm=0.5, accumulate=2)
+        with config.precision(precision):
+            for _ in range(4):
+                optimizer.scaled((p * p).sum()).backward()
+                optimizer.step([p])
+                optimizer.zero_grad([p])
+        return p.numpy()
+
+    np.testing.assert_array_equal(after("float16"), after(None))
+
+
+class Interrupted(dl.callbacks.Callback):
+    """Asks as Ctrl+C does to end after so many batches."""
+
+    def __init__(self, batches):
+        self.left = batches
+
+    def on_batch_end(self, batch, logs):
+        self.left -= 1
+        self.run.interruption.asked |= not self.left
+
+
+@pytest.mark.parametrize("at", [3, 11])
+def test_training_in_float16_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, monkeypatch, at):
+    monkeypatch.setattr("minidl.optim.state.FIRST_SCALE", 2.0**22)
+    whole, losses = in_float16(4)
+    in_float16(4, callbacks=[dl.callbacks.Checkpoint(tmp_path), Interrupted(at)])
+    again, last = in_float16(4, callbacks=[dl.callbacks.Checkpoint(tmp_path)], resume=tmp_path)
+    assert last == losses
+    for name, array in whole.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[name], array)
+    assert again.optimizer.loss_scale == whole.optimizer.loss_scale < 2.0**22

@@ -107,6 +107,10 @@ def peak_of(model: Module, inputs: Any, samples: int = 32) -> Peak | None:
 class _Nothing:
     """An optimizer that changes nothing; the update works in place and needs no memory."""
 
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Return the loss."""
+        return loss
+
     def step(self, parameters: Sequence[Parameter], **options: Any) -> None:
         """Leave the parameters as they are."""
 

@@ -21,3 +21,4 @@ from .softmax_cross_entropy import op as _softmax  # noqa: F401
 from .transfer import op as _transfer  # noqa: F401
 from .update import many as _many  # noqa: F401
 from .update import op as _update  # noqa: F401
+from .update import unscale as _unscale  # noqa: F401

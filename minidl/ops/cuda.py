@@ -24,4 +24,5 @@ from .reduce import cuda as _reduce  # noqa: F401
 from .softmax_cross_entropy import cuda as _softmax  # noqa: F401
 from .update import cuda as _update  # noqa: F401
 from .update import cuda_many as _many  # noqa: F401
+from .update import cuda_unscale as _unscale  # noqa: F401
 from .view import cuda as _view  # noqa: F401

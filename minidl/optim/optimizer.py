@@ -7,10 +7,10 @@ from typing import Any, Self, TypedDict, Unpack
 
 import numpy as np
 
-from .. import dispatch
+from .. import config, dispatch
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
-from ..backend.arrays import device_of
+from ..backend.arrays import HOST, device_of
 from ..backend.device import to_host
 from ..errors import ArgumentError, CheckpointError
 from ..ops import registry
@@ -84,6 +84,7 @@ class Optimizer:
         self._parameters: list[Parameter] = []
         self._places: list[str] = []  # their devices, to which the state has followed
         self._state = State(self.slots())
+        self._scaled = False  # whether the gradients are those of a scaled loss
 
     @property
     def _name(self) -> str:
@@ -138,10 +139,11 @@ class Optimizer:
     # ---- a step ----
 
     def step(self, parameters: Iterable[Parameter], regularize: bool = False) -> None:
-        """Update the parameters in place by their gradients, which stay as they are.
+        """Update the parameters in place by their gradients.
 
-        Parameters that are not trainable or have no gradient are left alone. Constraints are
-        applied to the updated ones.
+        These stay as they are, but for those of a scaled loss (see `scaled`). Parameters that are
+        not trainable or have no gradient are left alone. Constraints are applied to the updated
+        ones.
 
         Args:
             parameters: the same ones in the same order at every call, as `model.parameters()`.
@@ -160,7 +162,10 @@ class Optimizer:
         gradients = self._mean(self._gradients(penalties))
         if gradients:
             self.advance()
+            if self._scaled:
+                self._unscale(gradients)
             self._update(gradients, penalties)
+            self._scaled = False
 
     def zero_grad(self, parameters: Iterable[Parameter]) -> None:
         """Forget the gradients."""
@@ -217,7 +222,7 @@ class Optimizer:
         pairs = tuple([penalties.get(i, (0.0, 0.0)) for i in gradients]) if penalties else ()
         _run(self.op, [self.hyper, *values, *gradients.values(), *state], [*values, *state],
              **self.settings, weight_decay=self.weight_decay or 0.0, penalties=pairs,
-             clip_norm=self.clip_norm, clip_value=self.clip_value)
+             clip_norm=self.clip_norm, clip_value=self.clip_value, if_finite=self._scaled)
         for parameter in parameters.values():
             parameter.storage.version += 1
         self._constrain(parameters.values())
@@ -246,6 +251,35 @@ class Optimizer:
             return None
         return (*self.settings.items(), self.weight_decay, self.clip_norm, self.clip_value,
                 self.ema, id(self._state), id(self.hyper))
+
+    # ---- loss scale ----
+
+    @property
+    def loss_scale(self) -> float:
+        """What `scaled` multiplies with at present, 1 where nothing was scaled yet."""
+        scale = self._state.loss_scale
+        return float(to_host(scale[0])) if scale else 1.0
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Return what to call `backward` on in place of a loss.
+
+        Under `config.precision("float16")` that is, on a GPU, the loss times a factor that keeps
+        small gradients from becoming 0; `step` divides the gradients by it. A step whose gradients
+        are not finite leaves parameters and state as they are (it counts as one, though), and the
+        next factor is half as large; after 2,000 finite ones in a row it is twice as large
+        (Micikevicius et al. 2018). Otherwise it is the loss itself.
+        """
+        if (config.precision_now(), loss.dtype.name) != ("float16", "float32") or (
+                loss.device == HOST):
+            return loss
+        self._scaled = True
+        return loss * Tensor.own(self._state.scale_on(loss.device)[0])
+
+    def _unscale(self, gradients: Arrays) -> None:
+        """Divide the gradients by the loss scale, and find the next one."""
+        scale, streak = self._state.loss_scale
+        arrays = [scale, streak, *gradients.values()]
+        _run("unscale", arrays, arrays)
 
     # ---- moving average ----
 

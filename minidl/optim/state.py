@@ -13,6 +13,8 @@ from ..errors import CheckpointError
 from ..spec import spec_of
 
 AVERAGE, TOTAL = "average", "total"  # names beside the slots in a saved state
+LOSS_SCALE = "loss_scale"
+FIRST_SCALE = 2.0**16  # too large for most networks; some steps bring it down
 
 
 class State:
@@ -23,6 +25,8 @@ class State:
         slots: per parameter its arrays in the order of `names`.
         averages: moving averages of the parameters.
         totals: sums of the gradients that wait for an update.
+        loss_scale: what losses are multiplied with, and for how many updates in a row it did; both
+            (), where the losses lie; none before it is needed.
         pending: number of calls of `step` that wait for it.
         swapped: whether parameters and averages have changed places.
     """
@@ -32,8 +36,17 @@ class State:
         self.slots: dict[int, list[np.ndarray]] = {}
         self.averages: dict[int, np.ndarray] = {}
         self.totals: dict[int, np.ndarray] = {}
+        self.loss_scale: list[np.ndarray] = []
         self.pending = 0
         self.swapped = False
+
+    def scale_on(self, device: str) -> list[np.ndarray]:
+        """Return `loss_scale` on a device, the first one at first."""
+        if not self.loss_scale:
+            self.loss_scale = [np.array(FIRST_SCALE, np.float32), np.array(0, np.float32)]
+        if device_of(self.loss_scale[0]) != device:
+            self.loss_scale = [move(array, device) for array in self.loss_scale]
+        return self.loss_scale
 
     def of(self, parameters: Mapping[int, np.ndarray], initial: Callable[[str], float]
            ) -> list[np.ndarray]:
@@ -73,6 +86,8 @@ class State:
     def to_dict(self) -> dict[str, np.ndarray]:
         """Return copies of everything as named arrays."""
         counts = {"pending": np.array(self.pending), "swapped": np.array(self.swapped)}
+        if self.loss_scale:
+            counts[LOSS_SCALE] = np.array([to_host(a).item() for a in self.loss_scale])
         return counts | {key: to_host(array).copy() for key, array in self.arrays().items()}
 
     @classmethod
@@ -88,12 +103,16 @@ class State:
             at, _, kind = key.partition("/")
             if kind in found and at.isdecimal():
                 found[kind][int(at)] = np.array(array, order="C")
-            elif key not in ("pending", "swapped"):
+            elif key not in ("pending", "swapped", LOSS_SCALE):
                 raise CheckpointError(where, f'got "{key}" in a state',
                                       f"its slots are {', '.join(names) or 'none'}",
                                       "It was saved by another optimizer, or by other settings.")
         state.pending = int(given.get("pending", 0))
         state.swapped = bool(given.get("swapped", False))
+        state.loss_scale = [np.array(v, np.float32) for v in given.get(LOSS_SCALE, ())]
+        if any(v.shape for v in state.loss_scale) or len(state.loss_scale) not in (0, 2):
+            raise CheckpointError(where, f'got "{LOSS_SCALE}" of {spec_of(given[LOSS_SCALE])}',
+                                  "expected 2 numbers", "The state is damaged.")
         state.averages, state.totals = found.pop(AVERAGE), found.pop(TOTAL)
         state.slots = _by_parameter(where, found)
         return state

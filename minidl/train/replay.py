@@ -194,7 +194,9 @@ class Steps:
         self.replayed += 1
 
     def _track(self, batch: Batch, outcome: Outcome) -> None:
-        """Count a batch in."""
+        """Count a batch in, by a copy of its outputs: replays write over them."""
+        if self._device == HOST:  # from a GPU they are copied anyway
+            outcome = outcome._replace(y_pred=Tensor.own(outcome.y_pred.array.copy()))
         self.tracker.update(batch, outcome)
 
     def _converted(self, batch: Batch, y_pred: Tensor) -> tuple[list[np.ndarray], np.ndarray]:

@@ -174,9 +174,8 @@ def costs_of(known: Mapping[Parameter, Pair]) -> list[np.ndarray]:
 # ---- steps ---------------------------------------------------------------------------------
 
 
-def _copied(array: np.ndarray) -> Callable[[], np.ndarray]:
-    copy = array.copy()
-    return lambda: copy
+def _at_hand(array: np.ndarray) -> Callable[[], np.ndarray]:
+    return lambda: array
 
 
 class Outcome(NamedTuple):
@@ -195,11 +194,12 @@ class Outcome(NamedTuple):
     costs: Sequence[np.ndarray] = ()
 
     def sent(self) -> Sent:
-        """Return a function that gives a copy of the outputs, and the loss.
+        """Return a function that gives the outputs (from a GPU, a copy), and the loss.
 
         That is the sum over the batch of share times loss, and the cost of the regularizers.
         """
-        send = _copied if self.losses.device == HOST else devices.get(self.losses.device).send
+        on_gpu = self.losses.device != HOST
+        send = devices.get(self.losses.device).send if on_gpu else _at_hand
         several = not isinstance(self.y_pred, Tensor)  # outputs, which no metric takes
         y_pred = (lambda: self.y_pred) if several else send(self.y_pred.array)
         losses, *costs = [send(a) for a in (self.losses.array, *self.costs)]
@@ -243,7 +243,7 @@ def update(how: Compiled, outcome: Outcome, extra: Tensor | None,
     """Change the weights by the gradients of losses and penalties."""
     for part, gradient in ((outcome.losses, outcome.shares), (extra, None)):
         if part is not None and part.requires_grad:
-            part.backward(gradient)
+            how.optimizer.scaled(part).backward(gradient)
     known = known_penalties(parameters)
     how.optimizer.step(parameters, **({"regularize": True} if known else {}))
     how.optimizer.zero_grad(parameters)

@@ -205,7 +205,7 @@ class _Group:
 def _update(loop: Callable, arrays: Sequence[np.ndarray], out: np.ndarray | tuple,
             present: Sequence[bool], work: dict, numbers: Sequence[float],
             penalties: Sequence[tuple[float, float]], clip_norm: float | None,
-            clip_value: float | None) -> None:
+            clip_value: float | None, if_finite: bool) -> None:
     """Run a loop over all parameters; `present` says which of its slots the call has."""
     results = out if isinstance(out, tuple) else (out,)
     count = len(arrays) - len(results)
@@ -216,18 +216,24 @@ def _update(loop: Callable, arrays: Sequence[np.ndarray], out: np.ndarray | tupl
     groups = [_Group([None if c is None else [c[i] for i in chosen] for c in columns],
                      [penalties[i] for i in chosen] if penalties else ())
               for chosen in by_type(results[:count])]
-    scale = 1.0 if clip_norm is None else _scale(groups, clip_norm, work["squares"])
+    scale = 1.0
+    if if_finite or clip_norm is not None:
+        length = _length(groups, work["squares"])
+        if if_finite and not np.isfinite(length):
+            return
+        if clip_norm is not None:
+            scale = float(clip_norm / np.maximum(length, clip_norm))
     for group in groups:
         group.run(loop, scale, np.inf if clip_value is None else clip_value, *numbers)
 
 
-def _scale(groups: Sequence[_Group], norm: float, squares: np.ndarray) -> float:
-    """Return the factor that brings the gradients' common L2 norm down to `norm`."""
+def _length(groups: Sequence[_Group], squares: np.ndarray) -> float:
+    """Return the common L2 norm of all gradients."""
     done = 0
     for group in groups:
         group.square_sums(squares[done:done + group.cut.parts])
         done += group.cut.parts
-    return float(norm / np.maximum(np.sqrt(squares.sum()), norm))
+    return float(np.sqrt(squares.sum()))
 
 
 def _decay(hyper: np.ndarray, weight_decay: float) -> float:
@@ -235,7 +241,7 @@ def _decay(hyper: np.ndarray, weight_decay: float) -> float:
     return float(hyper[0]) * weight_decay
 
 
-# ---- kernels; `gradient` stands for penalties, clip_norm and clip_value ---------------------
+# ---- kernels; `gradient` stands for penalties, clip_norm, clip_value and if_finite -----------
 
 
 def sgd(hyper: np.ndarray, *arrays: np.ndarray, out: np.ndarray | tuple, saved: dict, work: dict,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,9 +24,9 @@ ATTRIBUTES = 8  # numbers that a rule gets, weight decay first
 # ---- workspace -----------------------------------------------------------------------------
 
 
-def _workspace(name: str, hyper: Spec, *arrays: Spec, clip_norm: float | None, penalties: Pulls,
-               **attrs: Any) -> dict[str, Spec]:
-    if clip_norm is None:
+def _workspace(name: str, hyper: Spec, *arrays: Spec, clip_norm: float | None, if_finite: bool,
+               penalties: Pulls, **attrs: Any) -> dict[str, Spec]:
+    if clip_norm is None and not if_finite:
         return {}
     parameters = arrays[:len(arrays) // (2 + len(UPDATES[name].present(attrs)))]
     blocks = blocks_of(parameters, fields_of(2, _pulls(penalties)))
@@ -47,7 +48,7 @@ def _pulls(penalties: Pulls) -> list[tuple[float, float]]:
 
 def _update(rule: str, hyper: np.ndarray, arrays: Sequence[np.ndarray], out: np.ndarray | tuple,
             present: Sequence[bool], work: dict, numbers: Sequence[float], *, penalties: Pulls,
-            clip_norm: float | None, clip_value: float | None) -> None:
+            clip_norm: float | None, clip_value: float | None, if_finite: bool) -> None:
     """Take a step by a rule, a struct of `update.cu`.
 
     Args:
@@ -61,11 +62,13 @@ def _update(rule: str, hyper: np.ndarray, arrays: Sequence[np.ndarray], out: np.
     pulls, groups = _pulls(penalties), by_type(results[:count])
     bits = sum(1 << k for k, there in enumerate(present) if there)
     defines = {"RULE": rule, "PRESENT": str(bits), "PENALTIES": str(int(bool(pulls))),
-               "SCALED": str(int(clip_norm is not None)),
+               "SCALED": str(int(if_finite or clip_norm is not None)),
+               "IF_FINITE": str(int(if_finite)),
                "LIMITED": str(int(clip_value is not None)), "APART": str(int(apart)),
                "HYPER": CTYPES[hyper.dtype.name]}
-    if clip_norm is not None:
-        _scale(sources[:count], gradients, groups, pulls, clip_norm, defines, work)
+    if if_finite or clip_norm is not None:
+        norm = math.inf if clip_norm is None else clip_norm
+        _scale(sources[:count], gradients, groups, pulls, norm, defines, work)
     attributes = struct.pack(f"{ATTRIBUTES}d", *numbers, *[0.0] * (ATTRIBUTES - len(numbers)))
     for chosen in groups:
         columns = [*_columns(results, count), gradients,
@@ -83,16 +86,20 @@ def _columns(arrays: Sequence[np.ndarray], count: int) -> list[Sequence[np.ndarr
 def _scale(parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray],
            groups: Sequence[Sequence[int]], pulls: Pulls, norm: float, defines: dict[str, str],
            work: dict) -> None:
-    """Write the factor that brings the gradients' common L2 norm down to `norm`."""
+    """Write the factor that brings the gradients' common L2 norm down to `norm`.
+
+    With "IF_FINITE" it is no number where the norm is not finite.
+    """
     done = 0
     for chosen in groups:
         done = launch("squares", [[c[i] for i in chosen] for c in (parameters, gradients)],
                       [pulls[i] for i in chosen] if pulls else (), defines, (),
                       sums=work["squares"], at=done)
-    CODE.launch("total", "float32", 1, THREADS, work["squares"], done, work["scale"], float(norm))
+    CODE.launch("limit", "float32", 1, THREADS, work["squares"], done, work["scale"], float(norm),
+                defines={"IF_FINITE": defines["IF_FINITE"]})
 
 
-# ---- kernels; `gradient` stands for penalties, clip_norm and clip_value ---------------------
+# ---- kernels; `gradient` stands for penalties, clip_norm, clip_value and if_finite -----------
 
 
 @_update_kernel("sgd")

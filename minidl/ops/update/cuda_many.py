@@ -35,4 +35,4 @@ def penalty(*xs: np.ndarray, out: np.ndarray, saved: dict, work: dict, penalties
     for chosen in by_type(xs) if penalties else ():
         done = launch("penalties", [[xs[i] for i in chosen]], [penalties[i] for i in chosen], {},
                       (), sums=work["sums"], at=done)
-    CODE.launch("total", "float32", 1, THREADS, work["sums"], done, out, 0.0)
+    CODE.launch("total", "float32", 1, THREADS, work["sums"], done, out)

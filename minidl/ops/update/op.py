@@ -13,6 +13,7 @@ is an attribute. All update ops share these, applied in this order, as in Keras:
     clip_value    each element of a gradient is limited to [-clip_value, clip_value]
     weight_decay  p (1 - r weight_decay) takes the place of p, apart from the gradient
                   (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019)
+    if_finite     all stays as it is unless the gradients with penalties have a finite L2 norm
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ..registry import BadCall, Inferred, Kernel, Pairs, Sample, define
 from .formulas import UPDATES, Update
 
 SHARED: dict[str, Any] = {"penalties": (), "clip_norm": None, "clip_value": None,
-                          "weight_decay": 0.0}
+                          "weight_decay": 0.0, "if_finite": False}
 """The attributes that all update ops have, with their defaults."""
 
 
@@ -90,13 +91,15 @@ def split_groups(name: str, arrays: Sequence[Spec], kinds: Sequence[str]
 
 def _reference(name: str, hyper: np.ndarray, *arrays: np.ndarray, weight_decay: float = 0.0,
                penalties: Any = (), clip_norm: float | None = None,
-               clip_value: float | None = None, **attrs: Any) -> Any:
+               clip_value: float | None = None, if_finite: bool = False, **attrs: Any) -> Any:
     update = UPDATES[name]
     names = update.present(attrs)
     count = len(arrays) // (2 + len(names))
-    gradients = _limited([g + l1 * np.sign(p) + 2 * l2 * p for p, g, (l1, l2) in zip(
-        arrays[:count], arrays[count:2 * count], penalties or [(0, 0)] * count, strict=True)],
-        clip_norm, clip_value)
+    pulled = [g + l1 * np.sign(p) + 2 * l2 * p for p, g, (l1, l2) in zip(
+        arrays[:count], arrays[count:2 * count], penalties or [(0, 0)] * count, strict=True)]
+    if if_finite and not np.isfinite(sum((g**2).sum() for g in pulled)):
+        return bare([a.copy() for a in (*arrays[:count], *arrays[2 * count:])])
+    gradients = _limited(pulled, clip_norm, clip_value)
     columns = []
     for i, g in enumerate(gradients):
         p, _, *state = arrays[i::count]
@@ -140,10 +143,14 @@ def _small(shape: tuple[int, ...]) -> Callable[[np.random.Generator], np.ndarray
     return lambda rng: rng.random(shape) - 0.5
 
 
-def _sample(update: Update, attrs: Mapping[str, Any]) -> Sample:
+def _infinite(shape: tuple[int, ...]) -> Callable[[np.random.Generator], np.ndarray]:
+    return lambda rng: np.where(rng.random(shape) < 0.5, np.inf, 0.5)
+
+
+def _sample(update: Update, attrs: Mapping[str, Any], gradients: Callable = _small) -> Sample:
     slots = [_positive if "square" in name or name == "largest" else _small
              for name in update.present(attrs)]
-    arrays = [draw(shape) for draw in (_positive, _small, *slots) for shape in SHAPES]
+    arrays = [draw(shape) for draw in (_positive, gradients, *slots) for shape in SHAPES]
     return Sample((np.array([0.1, 3.0, 0.4][:update.hyper]), *arrays), attrs)
 
 
@@ -155,8 +162,10 @@ def _samples(update: Update) -> tuple[Sample, ...]:
     switches = {k: 0.7 if k == "momentum" else True for k, v in update.attrs.items() if not v}
     choices: list[dict[str, Any]] = [
         {}, *({k: v} for k, v in switches.items()), {**switches, "weight_decay": 0.2},
-        {"penalties": PENALTIES, "clip_norm": 0.9}, {"clip_value": 0.2, "penalties": PENALTIES}]
-    return tuple(_sample(update, attrs) for attrs in choices)
+        {"penalties": PENALTIES, "clip_norm": 0.9}, {"clip_value": 0.2, "penalties": PENALTIES},
+        {"if_finite": True}, {"if_finite": True, "clip_norm": 0.9}]
+    return (*(_sample(update, attrs) for attrs in choices),
+            *(_sample(update, attrs, _infinite) for attrs in choices[-2:]))
 
 
 def _bad_calls(update: Update) -> tuple[BadCall, ...]:
@@ -170,11 +179,11 @@ def _bad_calls(update: Update) -> tuple[BadCall, ...]:
             BadCall((hyper, *[(2,)] * groups), {"penalties": (0.1,)}, "(l1, l2) for each of 1"))
 
 
-def _workspace(name: str, hyper: Spec, *arrays: Spec, clip_norm: float | None, **attrs: Any
-               ) -> dict[str, Spec]:
+def _workspace(name: str, hyper: Spec, *arrays: Spec, clip_norm: float | None, if_finite: bool,
+               **attrs: Any) -> dict[str, Spec]:
     from .cpu_rows import parts_of
     count = len(arrays) // (2 + len(UPDATES[name].present(attrs)))
-    parts = 0 if clip_norm is None else parts_of(arrays[:count])
+    parts = parts_of(arrays[:count]) if if_finite or clip_norm is not None else 0
     return {"squares": Spec((parts,), np.dtype("float64"))}
 
 

@@ -5,8 +5,9 @@
 //
 // Definitions: FIELDS of a row; WIDTH, elements that a thread takes at once; RULE, the optimizer,
 // one of the structs below; PRESENT, bit k set where the call has slot k; PENALTIES, SCALED,
-// LIMITED, 1 where gradients are changed so; APART, 1 where results are not written over what they
-// replace; HYPER, the type of hyper.
+// LIMITED, 1 where gradients are changed so; IF_FINITE, 1 where all stays as it is unless the
+// gradients are finite; APART, 1 where results are not written over what they replace; HYPER and
+// SCALE, the types of hyper and of the loss scale.
 #include "common.cuh"
 
 #ifndef FIELDS
@@ -21,6 +22,12 @@
 #define LIMITED 0
 #define APART 0
 #define HYPER double
+#endif
+#ifndef IF_FINITE
+#define IF_FINITE 0
+#endif
+#ifndef SCALE
+#define SCALE float
 #endif
 
 struct Table { Int at[480]; }; struct Doubles { double at[8]; };
@@ -189,6 +196,14 @@ struct Step {
     }
 };
 
+struct Unchanged {
+    T* y[1 + SLOTS];
+    const T* x[1 + SLOTS];
+    template <int N> __device__ void run(Int i) {
+        for (int c = 0; c <= SLOTS; c++) stored<N>(y[c], i, loaded<N>(x[c], i));
+    }
+};
+
 // a block a chunk of a row | columns: parameter, slots, gradient, and with APART the parameter and
 // slots to read; reads hyper, attributes, scale (1) with SCALED | arrays aligned to WIDTH elements
 KERNEL(update)(const HYPER* hyper, Table table, Int rows, Int chunk, Doubles attributes,
@@ -209,7 +224,13 @@ KERNEL(update)(const HYPER* hyper, Table table, Int rows, Int chunk, Doubles att
     work.g = column(table, part.row, 1 + SLOTS);
     for (int k = 0; k < 2; k++) work.pulls[k] = PENALTIES ? (A)factor(table, part.row, k) : A(0);
     work.scale = SCALED ? (A)scale[0] : A(1), work.limit = (A)limit;
-    over(part, work);
+    if (!IF_FINITE || scale[0] == scale[0]) {
+        over(part, work);
+    } else if (APART) {
+        Unchanged copy;
+        for (int c = 0; c <= SLOTS; c++) copy.y[c] = work.y[c], copy.x[c] = work.x[c];
+        over(part, copy);
+    }
 }
 
 // ---- sums -------------------------------------------------------------------------------
@@ -265,15 +286,25 @@ KERNEL(penalties)(Table table, Int rows, Int chunk, double* sums, Int at) {
         sums[at + blockIdx.x] = (l1 != 0 ? l1 * lengths : 0) + (l2 != 0 ? l2 * squares : 0);
 }
 
-// one block | reads sums (n), writes y (1): their sum, or with norm > 0 what brings a vector with
-// this sum of squares down to norm | -
-KERNEL(total)(const double* sums, Int n, double* y, double norm) {
+__device__ inline double all_of(const double* sums, Int n) {  // in the first thread
     double sum = 0;
     for (Int i = threadIdx.x; i < n; i += blockDim.x) sum += sums[i];
-    sum = block_sum(sum);
+    return block_sum(sum);
+}
+
+// one block | reads sums (n), writes y (1), their sum | -
+KERNEL(total)(const double* sums, Int n, double* y) {
+    double sum = all_of(sums, n);
+    if (threadIdx.x == 0) y[0] = sum;
+}
+
+// one block | reads squares (n), writes y (1), what brings a vector with this sum of squares down
+// to norm, NaN with IF_FINITE where the sum is not finite | -
+KERNEL(limit)(const double* squares, Int n, double* y, double norm) {
+    double length = sqrt(all_of(squares, n));
     if (threadIdx.x) return;
-    double length = sqrt(sum);
-    y[0] = norm > 0 ? norm / (length > norm || length != length ? length : norm) : sum;
+    y[0] = length > norm || length != length ? norm / length : 1;
+    if (IF_FINITE && !isfinite(length)) y[0] = length - length;
 }
 
 // ---- blend ------------------------------------------------------------------------------
@@ -297,4 +328,44 @@ KERNEL(blend)(Table table, Int rows, Int chunk, double keep, double take) {
     Blend work = {column(table, part.row, 0), column(table, part.row, 1),
                   column(table, part.row, 2), keep, take};
     over(part, work);
+}
+
+// ---- loss scale -------------------------------------------------------------------------
+
+struct Divide {
+    T* y;
+    const T* x;
+    A scale;
+    double faults;
+    template <int N> __device__ void run(Int i) {
+        Pack<T, N> v = loaded<N>(x, i);
+        for (int k = 0; k < N; k++) {
+            A value = number(v.at[k]);
+            faults += isfinite(value) ? 0 : 1;
+            v.at[k] = rounded(value / scale);
+        }
+        stored<N>(y, i, v);
+    }
+};
+
+// a block a chunk of a row | columns: y, which may be x, then x; writes sums[at + block], how many
+// elements of x are not finite | arrays aligned to WIDTH elements
+KERNEL(divide)(Table table, Int rows, Int chunk, double* sums, Int at, const SCALE* scale) {
+    Part part = part_of(table, rows, chunk);
+    Divide work = {column(table, part.row, 0), column(table, part.row, 1), (A)scale[0], 0};
+    over(part, work);
+    double faults = block_sum(work.faults);
+    if (threadIdx.x == 0) sums[at + blockIdx.x] = faults;
+}
+
+// one block | reads faults (n), scale and streak (1), which may be written over by those of the
+// next step | -
+KERNEL(rescale)(const double* faults, Int n, const SCALE* scale, const SCALE* streak,
+                SCALE* next_scale, SCALE* next_streak, double growth, double backoff,
+                double every) {
+    double found = all_of(faults, n);
+    if (threadIdx.x) return;
+    bool finite = found == 0, grows = finite && streak[0] + 1 >= every;
+    next_scale[0] = (SCALE)(scale[0] * (grows ? growth : finite ? 1 : backoff));
+    next_streak[0] = grows || !finite ? 0 : streak[0] + 1;
 }
