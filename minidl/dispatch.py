@@ -168,21 +168,18 @@ def _wrap(function: Hook, done: Call, compute: Callable[[], None]) -> Callable[[
 
 def _device(op: Op, arrays: Sequence[Array | None]) -> str:
     """Return the device of a call: that of all its arrays but single numbers and hosted ones."""
-    device = ""
+    found = list(dict.fromkeys([device_of(a) for a in arrays if a is not None]))
+    if len(found) < 2:
+        return found[0] if found else HOST
     for position, array in enumerate(arrays):
-        if array is None or (lies := device_of(array)) == device:
-            continue
-        if not device:
-            device = lies
-        elif lies == HOST and _may_stay(op, position, array):
-            continue
-        elif device == HOST and all(a is None or device_of(a) != HOST or _may_stay(op, i, a)
-                                    for i, a in enumerate(arrays[:position])):
-            device = lies
-        elif not config.only_shapes():
-            raise DeviceError(op.name, f"got arrays on {device!r} and on {lies!r}",
-                              "expected one device", f'Move them: x.to("{lies}").')
-    return device or HOST
+        stray = array is not None and device_of(array) == HOST and not _may_stay(
+            op, position, array)
+        if stray and not config.only_shapes():
+            raise DeviceError(op.name, f"got arrays on {found[0]!r} and on {found[1]!r}",
+                              "expected one device", f'Move them: x.to("{found[1]}").')
+        if stray:
+            return found[0]
+    return next(name for name in found if name != HOST)
 
 
 def _may_stay(op: Op, position: int, array: Array) -> bool:

@@ -171,7 +171,7 @@ def test_kernel_mirrors_its_op(op: Op, kernel: Kernel) -> None:
     else:
         assert by_place + any_number == list(op.inputs)
     assert tuple(by_name[:3]) == FIXED or (passed_on and not by_name)
-    assert passed_on or set(by_name[3:]) - {"relu", "more"} == _attributes(op)
+    assert passed_on or set(by_name[3:]) - {"relu", "ceiling", "more"} == _attributes(op)
 
 
 def _attributes(op: Op) -> set[str]:

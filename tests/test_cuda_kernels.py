@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -92,21 +92,20 @@ def test_kernels_that_large_calls_reach(order: int, compiled: None) -> None:
 # ---- how many ------------------------------------------------------------------------------
 
 
-def test_every_op_has_a_kernel(capsys: pytest.CaptureFixture) -> None:
+def test_every_op_has_a_kernel(record_property: Callable[[str, object], None]) -> None:
     wanted = [op for op in registry.ops() if op.view is None]
     without = [op.name for op in wanted if not op.variants("cuda")]
-    with capsys.disabled():
-        print(f"\n{len(wanted) - len(without)} of {len(wanted)} ops have a kernel for the GPU")
+    record_property("says", f"{len(wanted) - len(without)} of {len(wanted)} ops have a kernel for "
+                            "the GPU")
     assert without == []
 
 
-def test_every_kernel_is_launched(capsys: pytest.CaptureFixture) -> None:
+def test_every_kernel_is_launched(record_property: Callable[[str, object], None]) -> None:
     found = launches()
     reached = {*found.kernels, *found.large}
     missing = [f"{path.name}: {name}" for path, name in KERNELS if (path, name) not in reached]
-    with capsys.disabled():
-        print(f"\n{len(KERNELS) - len(missing)} of {len(KERNELS)} kernels are launched, "
-              f"{len(found.large)} of them by large calls alone")
+    record_property("says", f"{len(KERNELS) - len(missing)} of {len(KERNELS)} kernels of the GPU "
+                            f"are launched, {len(found.large)} of them by large calls alone")
     assert missing == []
     assert found.failed == []
 

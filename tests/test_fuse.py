@@ -247,6 +247,39 @@ def test_what_runs(name: str) -> None:
         assert "relu" in ops_of(model, x)
 
 
+RELU6 = {"by name": lambda: layers.Activation("relu6"), "by value": lambda: layers.ReLU(6)}
+
+
+@pytest.mark.parametrize("end", RELU6)
+@pytest.mark.parametrize("first", [layers.Conv2D, layers.DepthwiseConv2D])
+def test_a_convolution_ends_in_relu6(first: Any, end: str) -> None:
+    model = _chain((9, 8, 16), first(3) if first is layers.DepthwiseConv2D else first(12, 3),
+                   RELU6[end]())
+    _scatter(model, 1)
+    x = _drawn(model, "float32", 3)
+    names, y = ops_of(model, x), model(x).numpy()
+    assert "conv2d_relu6" in names and not {"clip", "minimum"} & set(names)
+    assert (y == 6).mean() > 0.005 and (y == 0).mean() > 0.005
+    fused = _run(model, x, training=True)
+    with layer_by_layer(model):
+        for what, value in _run(model, x, training=True).items():
+            assert distance(fused[what], value) <= BOUNDS["float32"], what
+
+
+@pytest.mark.parametrize("end", RELU6)
+def test_a_folded_convolution_ends_in_relu6(end: str) -> None:
+    model = _chain((9, 8, 3), layers.Conv2D(16, 3, use_bias=False), layers.BatchNormalization(),
+                   RELU6[end](), layers.Flatten(), layers.Dense(2))
+    x = _drawn(model, "float32", 3)
+    model(x)
+    model.eval()
+    with no_grad():
+        names, y = ops_of(model, x), model(x).numpy()
+        assert "conv2d_relu6" in names and not {"clip", "minimum"} & set(names)
+        with layer_by_layer(model):
+            assert distance(model(x).numpy(), y) <= BOUNDS["float32"]
+
+
 # ---- who looks at an inner value gets it -----------------------------------------------------
 
 

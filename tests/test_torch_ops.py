@@ -197,6 +197,7 @@ def _then_relu(row: Callable[..., T]) -> Callable[..., T]:
 
 ROWS |= {f"{name}_relu": _then_relu(ROWS[name]) for name in (
     "add", "batch_norm", "batch_norm_inference", "conv1d", "conv2d", "linear")}
+ROWS["conv2d_relu6"] = lambda *arrays, **attrs: F.relu6(ROWS["conv2d"](*arrays, **attrs))
 
 ROWS["conv2d_add"] = lambda *arrays, **attrs: ROWS["conv2d"](*arrays[:-1], **attrs) + arrays[-1]
 

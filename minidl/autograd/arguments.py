@@ -58,17 +58,24 @@ def nested(value: Any) -> Any:
     return tuple(map(nested, value)) if isinstance(value, (list, tuple)) else value
 
 
+def outside(ids: Tensor, count: int) -> bool:
+    """Say whether integers lie outside 0 to count - 1.
+
+    The values of those on a GPU are not looked at: that would wait for it.
+    """
+    return bool(ids.device == HOST and ids.size
+                and (ids.array.min() < 0 or ids.array.max() >= count))
+
+
 def check_labels(where: str, labels: Tensor, classes: int) -> None:
     """Raise unless labels are integers from 0 to classes - 1.
 
-    The values of labels on a GPU are not looked at: that would wait for it. Those outside make a
-    loss that is no number there.
+    On a GPU nobody looks (see `outside`), and labels outside make a loss that is no number.
     """
     if labels.dtype.kind not in "iu":
         raise DTypeError(where, f"got labels of type {labels.dtype}", "expected integers or floats",
                          "Convert them.")
-    if labels.device == HOST and labels.size and (
-            labels.array.min() < 0 or labels.array.max() >= classes):
+    if outside(labels, classes):
         raise ArgumentError(where, f"got labels from {labels.array.min()} to {labels.array.max()}",
                             f"expected 0 to {classes - 1} for {classes} classes",
                             "Check the number of classes, and that labels start at 0.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PRODUCTS = frozenset({
     "conv1d", "conv1d_relu", "conv1d_transpose", "conv2d", "conv2d_add", "conv2d_relu",
-    "conv2d_transpose", "linear", "linear_relu", "matmul"})
+    "conv2d_relu6", "conv2d_transpose", "linear", "linear_relu", "matmul"})
 """Ops that are computed in the half type."""
 
 FULL = frozenset({

@@ -80,6 +80,15 @@ def conv2d_relu(x: TensorLike, w: TensorLike, b: TensorLike | None = None, strid
                  groups=groups)
 
 
+def conv2d_relu6(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pair = 1,
+                padding: Padding = "valid", dilation: Pair = 1, groups: int = 1,
+                algorithm: str | None = None) -> Tensor:
+    """Return relu6 of what `conv2d` returns, as one op."""
+    return apply("conv2d_relu6", as_tensor(x), as_tensor(w), optional(b), algorithm=algorithm,
+                 stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
+                 groups=groups)
+
+
 def conv2d_add(x: TensorLike, w: TensorLike, b: TensorLike | None, more: TensorLike,
                stride: Pair = 1, padding: Padding = "valid", dilation: Pair = 1, groups: int = 1,
                algorithm: str | None = None) -> Tensor:

@@ -139,11 +139,8 @@ class DevicePool(memory.Pool):
     def empty(self, shape: Shape, dtype: np.dtype) -> Any:
         """Return an array of the given shape and type with arbitrary contents."""
         nbytes = max(math.prod(shape) * dtype.itemsize, 1)
-        with self._lock:
-            part = self._part(-(-nbytes // ALIGNMENT) * ALIGNMENT)
-        place = self._place(part[0])
-        ticket = _Ticket(self._returned, part, place and place[0])
-        return self._device.array(shape, dtype, part[0], ticket)
+        part, region, _ = self._take(-(-nbytes // ALIGNMENT) * ALIGNMENT)
+        return self._device.array(shape, dtype, part[0], _Ticket(self._returned, part, region))
 
     def unowned(self, array: Any) -> Any:
         """Return the same array as one that does not keep its memory from being used again."""

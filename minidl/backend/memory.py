@@ -53,8 +53,7 @@ class _Block(np.ndarray):
 class Pool:
     """Hands out uninitialised C-contiguous arrays and takes their memory back.
 
-    A subclass says how to get a region (`_reserve`, `_place_of`) and makes the arrays (`empty`,
-    `unowned`).
+    A subclass says how to get a region (`_reserve`) and makes the arrays (`empty`, `unowned`).
 
     Attributes:
         peak: the largest `taken` since `reset_peak()`.
@@ -128,6 +127,13 @@ class Pool:
                 return None
             return self._regions[at][0], start - self._starts[at]
 
+    def _take(self, size: int) -> tuple[tuple[int, int], Any, int]:
+        """Return (start, size) of a part of at least so many bytes, its region, and where in it."""
+        with self._lock:
+            part = self._part(size)
+            at = bisect_right(self._starts, part[0]) - 1
+            return part, self._regions[at][0], part[0] - self._starts[at]
+
     def _part(self, size: int) -> tuple[int, int]:
         """Return (start, size) of a part of at least `size` bytes; the caller has the lock."""
         if self._returned:
@@ -171,7 +177,10 @@ class HostPool(Pool):
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes < SMALLEST:
             return np.empty(shape, dtype)
-        return np.ndarray(shape, dtype, buffer=self._take(-(-nbytes // ALIGNMENT) * ALIGNMENT))
+        part, region, offset = self._take(-(-nbytes // ALIGNMENT) * ALIGNMENT)
+        block = _Block(part[1], _BYTE, region, offset)
+        block._ticket = self._returned, part
+        return np.ndarray(shape, dtype, buffer=block)
 
     def unowned(self, array: np.ndarray) -> np.ndarray:
         """Return the same array as one that does not keep its memory from being used again."""
@@ -179,14 +188,6 @@ class HostPool(Pool):
         if place is None:
             return array
         return np.ndarray(array.shape, array.dtype, place[0], place[1], array.strides)
-
-    def _take(self, size: int) -> _Block:
-        with self._lock:
-            part = self._part(size)
-            at = bisect_right(self._starts, part[0]) - 1
-            block = _Block(size, _BYTE, self._regions[at][0], part[0] - self._starts[at])
-        block._ticket = self._returned, part
-        return block
 
     def _reserve(self, least: int) -> tuple[Any, int, int]:
         memory = _region(least)

@@ -127,10 +127,10 @@ class Code:
             self.builder.module, ir.FunctionType(self.type, [self.type] * 3), name)
         return self.builder.call(function, [a, b, c])
 
-    def at_least(self, value: Any, floor: Any) -> Any:
-        """Return the larger numbers; NaN stays NaN."""
-        less = self.builder.fcmp_ordered("<", value, floor)
-        return self.builder.select(less, floor, value)
+    def bounded(self, sign: str, value: Any, bound: Any) -> Any:
+        """Return numbers with the bound for those "<" or ">" it; NaN stays NaN."""
+        beyond = self.builder.fcmp_ordered(sign, value, bound)
+        return self.builder.select(beyond, bound, value)
 
     def mask(self, count: Any) -> Any:
         """Return which lanes are among the first `count`."""
@@ -335,13 +335,19 @@ def spread(typing: Any, array: Any, number: Any) -> Any:
     return vector(array, array.dtype), code
 
 
-@intrinsic
-def maximum(typing: Any, a: Any, b: Any) -> Any:
-    """Return the larger lanes of two vectors; where a is NaN, NaN."""
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return Code(context, builder, a).at_least(*args)
+def _bounded(sign: str) -> Any:
+    @intrinsic
+    def bounded(typing: Any, a: Any, b: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return Code(context, builder, a).bounded(sign, *args)
 
-    return a(a, b), code
+        return a(a, b), code
+
+    return bounded
+
+
+maximum, minimum = map(_bounded, "<>")
+"""Return the larger, or smaller, lanes of two vectors; where the first is NaN, NaN."""
 
 
 @intrinsic

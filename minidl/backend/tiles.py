@@ -107,19 +107,21 @@ def store_tile(typing: Any, tile: Any, out: Any, rows: Any, shift: Any, vectors:
 
 
 @intrinsic(prefer_literal=True)
-def add_row(typing: Any, tile: Any, b: Any, at: Any, floor: Any, vectors: Any) -> Any:
-    """Return a tile with b[at:] added to each row and numbers below `floor` raised to it."""
+def add_row(typing: Any, tile: Any, b: Any, at: Any, floor: Any, ceiling: Any, vectors: Any
+            ) -> Any:
+    """Return a tile with b[at:] added to each row, then limited to [floor, ceiling]."""
     wide = vectors.literal_value
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        c, (sums, array, start, least, _) = Code(context, builder, tile.dtype), args
-        row, least = [c.load(c.place(b, array, start, v)) for v in range(wide)], c.spread(least)
+        c, (sums, array, start, *limits, _) = Code(context, builder, tile.dtype), args
+        row = [c.load(c.place(b, array, start, v)) for v in range(wide)]
+        least, most = map(c.spread, limits)
         for i in range(tile.count):
             total = builder.fadd(builder.extract_value(sums, i), row[i % wide])
-            sums = builder.insert_value(sums, c.at_least(total, least), i)
+            sums = builder.insert_value(sums, c.bounded(">", c.bounded("<", total, least), most), i)
         return sums
 
-    return tile(tile, b, types.intp, b.dtype, vectors), code
+    return tile(tile, b, types.intp, b.dtype, b.dtype, vectors), code
 
 
 @intrinsic(prefer_literal=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
@@ -32,6 +32,9 @@ def leaky_relu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2)
 
 
+ENDS: tuple[Function, ...] = (F.relu, relu6)
+"""The activations that other ops may end in."""
+
 TABLE: dict[str, Function] = {
     "linear": linear, "relu": F.relu, "sigmoid": F.sigmoid, "tanh": F.tanh, "softmax": F.softmax,
     "log_softmax": F.log_softmax, "elu": F.elu, "leaky_relu": leaky_relu, "softplus": F.softplus,
@@ -55,12 +58,17 @@ def get(value: str | Function | None) -> Function:
                         "Give a name or a function of a tensor.")
 
 
-def apply(activation: Function, plain: Callable[..., Tensor], rectified: Callable[..., Tensor],
-          *inputs: Any, **options: Any) -> Tensor:
-    """Return activation(plain(...)); where that is relu, as `rectified(...)`, which is one op."""
-    if activation is F.relu:
-        return rectified(*inputs, **options)
-    return activation(plain(*inputs, **options))
+def apply(activation: Function, functions: Sequence[Callable[..., Tensor]], *inputs: Any,
+          **options: Any) -> Tensor:
+    """Return activation(f(...)), by one op where there is one.
+
+    Args:
+        functions: f, then the functions that end in an activation, in the order of `ENDS`.
+    """
+    for end, function in zip(ENDS, functions[1:], strict=False):
+        if activation is end:
+            return function(*inputs, **options)
+    return activation(functions[0](*inputs, **options))
 
 
 def name_of(function: Any) -> str | None:

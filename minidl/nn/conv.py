@@ -33,7 +33,7 @@ class _Conv(Module):
 
     kernel: Parameter
     bias: Parameter | None
-    functions: tuple[Callable[..., Tensor], Callable[..., Tensor]] = (F.conv2d, F.conv2d_relu)
+    functions: tuple[Callable[..., Tensor], ...] = (F.conv2d, F.conv2d_relu, F.conv2d_relu6)
 
     def __init__(self, filters: int, kernel_size: Pair, strides: Pair = 1, padding: Any = "valid",
                  dilation_rate: Pair = 1, groups: int = 1, activation: Any = None,
@@ -82,7 +82,7 @@ class _Conv(Module):
         Args:
             weights: kernel and bias in place of the layer's own.
         """
-        return activations.apply(activation or self.activation, *self.functions, x,
+        return activations.apply(activation or self.activation, self.functions, x,
                                  *(weights or (self.kernel, self.bias)), **self._window())
 
     def _window(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class DepthwiseConv2D(_Conv):
         rows, columns, channels, multiplier = kernel.shape
         w = F.reshape(kernel, (rows, columns, 1, channels * multiplier))
         return activations.apply(
-            activation or self.activation, *self.functions, x, w, bias,
+            activation or self.activation, self.functions, x, w, bias,
             **{**self._window(), "groups": channels})
 
 

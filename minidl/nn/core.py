@@ -52,8 +52,8 @@ class Dense(Module):
 
     def forward(self, x: Tensor, activation: activations.Function | None = None) -> Tensor:
         """Return activation(x w + b), by default with the layer's own activation."""
-        return activations.apply(activation or self.activation, F.linear, F.linear_relu, x,
-                                 self.kernel, self.bias)
+        return activations.apply(activation or self.activation, (F.linear, F.linear_relu),
+                                 x, self.kernel, self.bias)
 
 
 class Embedding(Module):

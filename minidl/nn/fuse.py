@@ -1,10 +1,10 @@
 """Which neighbouring layers of a model are computed together.
 
 - A layer of `STARTS` without an activation of its own does the relu of the layer after it at the
-  end of its own work, as one op (`ops/fused/`).
+  end of its own work, as one op (`ops/fused/`), a convolution relu6, too.
 - A convolution adds what an `Add` after it would add, likewise.
-- Without gradients a convolution normalises, too (`fold.py`), and does the relu or the sum after
-  that.
+- Without gradients a convolution normalises, too (`fold.py`), and does the relu, the relu6 or the
+  sum after that.
 - Without gradients a convolution and the pooling after it take a few samples at a time, where the
   result between them is large: then that lies in the cache, and takes little memory.
 
@@ -38,12 +38,12 @@ from .symbol import Symbol
 STARTS = (Conv1D, Conv2D, DepthwiseConv2D, Dense, BatchNormalization, Add)
 """Layers whose forward takes `activation`; classes derived from them may do something else."""
 
-ENDS: dict[type[Module], Callable[[Any], bool]] = {
-    Activation: lambda layer: layer.activation is F.relu,
-    ReLU: lambda layer: (layer.max_value, layer.negative_slope, layer.threshold) == (None, 0, 0)}
-"""Layers that may be relu, and what says whether one is."""
+ENDS: dict[type[Module], Callable[[Any], Any]] = {
+    Activation: lambda layer: layer.activation if layer.activation in activations.ENDS else None,
+    ReLU: lambda layer: {(None, 0, 0): F.relu, (6, 0, 0): activations.relu6}.get(
+        (layer.max_value, layer.negative_slope, layer.threshold))}
+"""Layers that may be relu or relu6, and what returns which, None for neither."""
 
-RELU = {"activation": F.relu}
 POOLS = (MaxPooling2D, AveragePooling2D)
 SLICE = 16 << 20  # bytes between a convolution and its pooling
 
@@ -111,7 +111,7 @@ def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
     sums: dict[Node, Pair] = {}  # of what is normalised
     once = [node for node in nodes if calls[node.layer] == 1]
     for then in once:
-        if _is_relu(then.layer) and (node := first(then.inputs[0], STARTS)):
+        if _end(then.layer) and (node := first(then.inputs[0], STARTS)):
             found[node] = Pair(then)
     for then in once:
         if _is_sum(then.layer) and len(then.inputs) == 2 and then not in found:
@@ -138,12 +138,12 @@ def _joined(first: Module, then: Module, more: Any = None, samples: int = 0
         return partial(_in_slices, first, then, samples) if _without_trace() else None
     if not _together(first, then):
         return None
-    return partial(first, **_option(more))
+    return partial(first, **_option(then, more))
 
 
-def _option(more: Any) -> dict[str, Any]:
-    """Return what a call does besides: adding, or else relu."""
-    return RELU if more is None else {"more": more}
+def _option(then: Module, more: Any) -> dict[str, Any]:
+    """Return what a call does besides: adding, or else the activation that a layer is."""
+    return {"activation": _end(then)} if more is None else {"more": more}
 
 
 def _unseen(*layers: Module) -> bool:
@@ -153,12 +153,12 @@ def _unseen(*layers: Module) -> bool:
 
 def _together(first: Any, then: Module) -> bool:
     """Say whether what two layers are now can be done by one op."""
-    return first.activation is activations.linear and (_is_relu(then) or _is_sum(then))
+    return first.activation is activations.linear and (bool(_end(then)) or _is_sum(then))
 
 
-def _is_relu(layer: Module | None) -> bool:
-    """Say whether a layer is relu and nothing else."""
-    return layer is not None and type(layer) in ENDS and ENDS[type(layer)](layer)
+def _end(layer: Module | None) -> activations.Function | None:
+    """Return the activation that a layer is, and nothing else; None for other layers."""
+    return None if layer is None or type(layer) not in ENDS else ENDS[type(layer)](layer)
 
 
 def _is_sum(layer: Any) -> bool:
@@ -189,12 +189,12 @@ def _beginning(layers: Sequence[Any], between: Sequence[Symbol]
         between: what lies between the first two, if it is known.
     """
     first, then, after = (*layers, None, None)[:3]
-    if type(first) in STARTS and _is_relu(then):
+    if type(first) in STARTS and _end(then):
         return _joined(first, then), 2
     if type(first) is Conv2D and type(then) in POOLS and between:
         return _joined(first, then, samples=_samples(between[0])), 2
     if fold.folds(first, then):
-        return _folded(first, then, after if _is_relu(after) else None)
+        return _folded(first, then, after if _end(after) else None)
     return None, 1
 
 
@@ -203,14 +203,14 @@ def _folded(first: Any, norm: Any, after: Any, more: Any = None
     """Return what does the work of a convolution and more, None if it does its own; of how many.
 
     Args:
-        after: the relu or the sum after the normalisation, None where there is neither.
+        after: the activation or the sum after the normalisation, None where there is neither.
         more: what the sum adds.
     """
     if not (_unseen(first, norm) and fold.is_due(first, norm)):
         return None, 1
     both = partial(fold.normalised, first, norm)
     if after is not None and _unseen(after) and _together(norm, after):
-        return partial(both, **_option(more)), 3
+        return partial(both, **_option(after, more)), 3
     return both, 2
 
 

@@ -54,7 +54,7 @@ class Add(_Merge):
         if len(several) == 1:
             return activation(several[0])
         first, last = reduce(F.add, several[:-1]), several[-1]
-        return activations.apply(activation, F.add, F.add_relu, first, last)
+        return activations.apply(activation, (F.add, F.add_relu), first, last)
 
 
 class Subtract(_Merge):

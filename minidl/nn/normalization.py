@@ -88,7 +88,7 @@ class BatchNormalization(_Normalization):
         activation = activation or self.activation
         if not (self.training and self.trainable):
             return activations.apply(
-                activation, F.batch_norm_inference, F.batch_norm_inference_relu, x,
+                activation, (F.batch_norm_inference, F.batch_norm_inference_relu), x,
                 self.moving_mean, self.moving_variance, self.gamma, self.beta, self.epsilon)
         relu = activation is F.relu
         y, mean, variance = (F.batch_norm_relu if relu else F.batch_norm)(

@@ -31,7 +31,7 @@ def distance(got: np.ndarray, wanted: Any) -> float:
     finite = np.isfinite(b)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
         return np.inf
-    gap, length = np.linalg.norm((a - b)[finite]), np.linalg.norm(b[finite])
+    gap, length = np.linalg.norm(a[finite] - b[finite]), np.linalg.norm(b[finite])
     return float(gap / length) if length else float(gap)
 
 
@@ -159,8 +159,20 @@ def shapes_only(case: Case) -> str:
 
 
 def as_on_the_cpu(case: Case) -> str:
-    """Results and gradients are those of the CPU in float64, as near as the type lets them be."""
-    arrays = case.draw()
+    """Results and gradients are those of the CPU in float64, as near as the type lets them be.
+
+    Where a variant rounds more than that, it may move a result across a kink, such as that of relu,
+    to another gradient; so it may draw again.
+    """
+    problem = ""
+    for attempt in range(REDRAWS if case.tolerance() > case.op.tolerance else 1):
+        problem = _unlike_the_cpu(case, case.draw(attempt))
+        if not problem:
+            break
+    return problem
+
+
+def _unlike_the_cpu(case: Case, arrays: Arrays) -> str:
     wide = [a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in arrays]
     cpu = Case(case.op, case.number, np.dtype("float64"))
     got, wanted = case.outcome(arrays), cpu.outcome(wide)

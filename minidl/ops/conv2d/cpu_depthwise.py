@@ -5,7 +5,7 @@ nothing is packed or copied. A tile holds PIXELS neighbouring results of a row x
 
     for every row of out, for PIXELS pixels of it, for each pair c of vectors of channels:
         tile[r, c] += in[pixel r + tap][c] * w[tap][c]     for all taps, the tile in registers
-        out[pixel r][c] = max(tile[r, c] + bias[c], floor)
+        out[pixel r][c] = min(max(tile[r, c] + bias[c], floor), ceiling)
 
 Rows and pixels at the border run over the taps whose input exists; no zeros are read, and a weight
 that is NaN or infinite shows only in results that have an input for it.
@@ -32,6 +32,7 @@ from ...backend.simd import (
     lanes_of,
     load_up_to,
     maximum,
+    minimum,
     multiply_add,
     prefetch,
     spread,
@@ -123,10 +124,10 @@ def _add_to_tile(tile, x, at, step, w, w_at, gap, count):
 
 
 @inline
-def _store_pair(out, at, first, second, floor, gap, count):
-    """Write two vectors, numbers below the floor raised to it."""
-    store_up_to(out, at, maximum(first, floor), count)
-    store_up_to(out, at + gap, maximum(second, floor), count)
+def _store_pair(out, at, first, second, floor, ceiling, gap, count):
+    """Write two vectors, limited to [floor, ceiling]."""
+    store_up_to(out, at, minimum(maximum(first, floor), ceiling), count)
+    store_up_to(out, at + gap, minimum(maximum(second, floor), ceiling), count)
 
 
 @cache
@@ -135,12 +136,12 @@ def _convolve_kernel(narrow: bool) -> Any:
 
     @kernel
     def convolve(start, stop, x, w, b, out, phases, offsets, channels, most, height, width,
-                 biased, lowest):
+                 biased, lowest, highest):
         """Write rows [start, stop) of (image, row of a phase), of which there are `most`."""
         lane = lanes_of(x)
         count = min(channels, lane - 1) if narrow else lane
         gap = 0 if narrow else min(lane, channels - lane)
-        zero, floor = spread(x, 0), spread(x, lowest)
+        zero, floor, ceiling = spread(x, 0), spread(x, lowest), spread(x, highest)
         for index in range(start, stop):
             image, u = index // most, index % most
             for phase in range(len(phases)):
@@ -178,13 +179,13 @@ def _convolve_kernel(narrow: bool) -> Any:
                                 at, w_at = take(offsets, 2 * tap, 2)
                                 tile = _add_to_tile(tile, x, corner + at + c, in_step, w,
                                                     w_at + c, gap, count)
-                            _store_pair(out, to, tile[0], tile[1], floor, gap, count)
+                            _store_pair(out, to, tile[0], tile[1], floor, ceiling, gap, count)
                             to += out_step
-                            _store_pair(out, to, tile[2], tile[3], floor, gap, count)
+                            _store_pair(out, to, tile[2], tile[3], floor, ceiling, gap, count)
                             to += out_step
-                            _store_pair(out, to, tile[4], tile[5], floor, gap, count)
+                            _store_pair(out, to, tile[4], tile[5], floor, ceiling, gap, count)
                             to += out_step
-                            _store_pair(out, to, tile[6], tile[7], floor, gap, count)
+                            _store_pair(out, to, tile[6], tile[7], floor, ceiling, gap, count)
                             continue
                         for row in range(top, bottom):
                             for tap in range(taps + row * wide + left, taps + row * wide + right):
@@ -194,14 +195,14 @@ def _convolve_kernel(narrow: bool) -> Any:
                                 second = multiply_add(
                                     load_up_to(x, corner + at + c + gap, count),
                                     load_up_to(w, w_at + c + gap, count), second)
-                        _store_pair(out, to, first, second, floor, gap, count)
+                        _store_pair(out, to, first, second, floor, ceiling, gap, count)
                     v += PIXELS if whole else 1
 
     return convolve
 
 
 def _run(parts: tuple[Correlation, ...], x: np.ndarray, w: np.ndarray, b: np.ndarray | None,
-         out: np.ndarray, relu: bool = False) -> None:
+         out: np.ndarray, relu: bool = False, ceiling: float = np.inf) -> None:
     """Write correlations of x with w, which differ in the outputs that they make, into out."""
     c, channels = parts[0], w.shape[3]
     most = max(part.rows.count for part in parts)
@@ -210,7 +211,8 @@ def _run(parts: tuple[Correlation, ...], x: np.ndarray, w: np.ndarray, b: np.nda
     run_ranges(_convolve_kernel(channels < lanes(x.itemsize)), c.images * most,
                max(1, GRAIN // row), x.reshape(-1), flat_w, flat_w if b is None else b,
                out.reshape(-1), *tables(parts, w.shape[:2]), channels, most, c.height, c.width,
-               b is not None, x.dtype.type(0 if relu else NO_FLOOR))
+               b is not None, x.dtype.type(0 if relu else NO_FLOOR),
+               x.dtype.type(ceiling))
 
 
 # ---- the ops -------------------------------------------------------------------------------
@@ -232,10 +234,10 @@ def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, **attrs: Any) -> dict[str
 
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
            work: dict, stride: Shape, padding: Pads, dilation: Shape, groups: int,
-           relu: bool = False) -> None:
-    """Write the convolution of x with w, plus b; negative results as 0 where `relu`."""
+           relu: bool = False, ceiling: float = np.inf) -> None:
+    """Write the convolution of x with w, plus b; limited to [0, ceiling] where `relu`."""
     c = correlation.forward(x.shape, w.shape[:2], out.shape, stride, padding, dilation, groups)
-    _run((c,), x, w, b, out, relu)
+    _run((c,), x, w, b, out, relu, ceiling)
 
 
 def conv2d_input_gradient_accepts(gy: Spec, w: Spec, *, groups: int, **attrs: Any) -> bool:

@@ -6,7 +6,7 @@ every pixel and the next row of a panel of weights (`panels.py`):
 
     for panel of filters, for ROWS pixels:              the panel stays in the cache
         tile[r, v] += in[pixels[r] + runs[run] + k] * packed[panel][run, k, v]
-        out[places[r] + panel] = max(tile + bias, floor) + more
+        out[places[r] + panel] = min(max(tile + bias, floor), ceiling) + more
 
 `correlation.py` says where pixels and runs are, so the same kernel serves every stride, dilation
 and phase of an input gradient, and no window is ever copied. Input that reaches over the border is
@@ -139,11 +139,11 @@ def _correlate_kernel(rows: int, vectors: int, width: int, adds: bool) -> Any:
 
     @kernel
     def correlate(start, stop, slot, x, slabs, packed, bias, more, out, spares, shorts, pixels,
-                  places, runs, heights, run, numbers, flat, finish, ahead, floor):
+                  places, runs, heights, run, numbers, flat, finish, ahead, floor, ceiling):
         """Compute blocks [start, stop); a row of `spares` holds a tile, one of `shorts` a table.
 
-        `heights` has the row offset of each run. `finish` asks for bias and floor; `ahead`
-        is how far input is fetched early, 0 for not.
+        `heights` has the row offset of each run. `finish` asks for bias, floor and
+        ceiling; `ahead` is how far input is fetched early, 0 for not.
         """
         slab, spare, short = slabs[slot], spares[slot], shorts[slot]
         columns, padded, groups, filters = numbers[5], numbers[13], numbers[14], numbers[16]
@@ -186,7 +186,7 @@ def _correlate_kernel(rows: int, vectors: int, width: int, adds: bool) -> Any:
                                                 vectors)
                             at += width
                     if finish:
-                        tile = add_row(tile, bias, part * width, floor, vectors)
+                        tile = add_row(tile, bias, part * width, floor, ceiling, vectors)
                     if there < width or pixel + rows > total:
                         store_tile(tile, spare, take(flat, 0, rows), 0, vectors)
                         _store_part(spare, width, there, out, more, places, pixel,
@@ -223,13 +223,14 @@ def _tile(c: Correlation, dtype: np.dtype) -> tuple[int, int]:
 
 def run_correlation(c: Correlation, x: np.ndarray, w: np.ndarray, b: np.ndarray | None,
                     out: np.ndarray, work: Mapping[str, np.ndarray], turned: bool,
-                    relu: bool = False, more: np.ndarray | None = None) -> None:
+                    relu: bool = False, ceiling: float = np.inf, more: np.ndarray | None = None
+                    ) -> None:
     """Write a correlation of x into out.
 
     Args:
         w: weights of the convolution.
         turned: whether this is part of an input gradient.
-        relu: whether to write max(y, 0).
+        relu: whether to write max(y, 0), and at most `ceiling`.
         more: what is added to it, an array like `out`.
     """
     rows, vectors = _tile(c, x.dtype)
@@ -245,7 +246,8 @@ def run_correlation(c: Correlation, x: np.ndarray, w: np.ndarray, b: np.ndarray 
     run_slots(_correlate_kernel(rows, vectors, width, more is not None), _parts(c),
               x.reshape(-1), work["slab"], packed, work["bias"],
               flat if more is None else more.reshape(-1), flat, work["spare"], work["short"],
-              *c.tables(rows), _flat(rows, width), finish, ahead, floor)
+              *c.tables(rows), _flat(rows, width), finish, ahead, floor,
+              x.dtype.type(ceiling))
 
 
 @lru_cache(1 << 10)
@@ -284,10 +286,10 @@ def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: P
 
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
            work: dict, stride: Shape, padding: Pads, dilation: Shape, groups: int,
-           relu: bool = False, more: np.ndarray | None = None) -> None:
-    """Write the convolution of x with w, plus b; negative results as 0 where `relu`; plus more."""
+           relu: bool = False, ceiling: float = np.inf, more: np.ndarray | None = None) -> None:
+    """Write the convolution of x with w, plus b; limited to [0, ceiling] if `relu`; plus more."""
     c = correlation.forward(x.shape, w.shape[:2], out.shape, stride, padding, dilation, groups)
-    run_correlation(c, x, w, b, out, work, turned=False, relu=relu, more=more)
+    run_correlation(c, x, w, b, out, work, turned=False, relu=relu, ceiling=ceiling, more=more)
 
 
 def conv2d_input_gradient_accepts(gy: Spec, w: Spec, **attrs: Any) -> bool:

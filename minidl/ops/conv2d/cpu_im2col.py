@@ -9,60 +9,28 @@ and their order depend on the shapes alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 
 from ... import config
 from ...backend.cpu import inline, kernel, ranges, run_slots, serial_blas
 from ...spec import Pads, Shape, Spec
+from .geometry import Geometry, geometry
 
 COLS_BYTES = 1 << 19     # of cols in a block: fits the L2 cache with w and y
 LEAST_BLOCKS = 8         # so that several threads have something to do
 WEIGHT_PARTS = 4         # partial sums of gw; fixes the order of the additions
 
 
-class Geometry(NamedTuple):
-    """Numbers of one convolution; kernels get them as integers."""
-
-    images: int
-    height: int
-    width: int
-    channels: int
-    p: int
-    q: int
-    filters: int
-    kh: int
-    kw: int
-    stride: Shape
-    pads: Pads
-    dilation: Shape
-    groups: int
-
-    @property
-    def depth(self) -> int:
-        """Length of a row of cols for one group."""
-        return self.kh * self.kw * self.channels // self.groups
-
-    @property
-    def plain(self) -> bool:
-        """Whether x itself is cols: a 1x1 window, stride 1, no padding."""
-        return (self.kh, self.kw, self.stride, self.groups) == (1, 1, (1, 1), 1) and not any(
-            map(any, self.pads))
-
-    def block(self) -> int:
-        """Output rows (of Q positions) per block."""
-        fitting = COLS_BYTES // max(4 * self.q * self.depth, 1)
-        return max(1, min(fitting, self.images * self.p // LEAST_BLOCKS))
+def _is_cols(g: Geometry) -> bool:
+    """Say whether x itself is cols: a 1x1 window, stride 1, no padding, one group."""
+    return g.plain and g.groups == 1
 
 
-def _geometry(x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Shape, padding: Pads,
-              dilation: Shape, groups: int) -> Geometry:
-    images, height, width, channels = x_shape
-    _, p, q, filters = y_shape
-    kh, kw = w_shape[:2]
-    return Geometry(images, height, width, channels, p, q, filters, kh, kw, stride, padding,
-                    dilation, groups)
+def _block(g: Geometry) -> int:
+    """Return how many output rows (of Q positions) a block has."""
+    fitting = COLS_BYTES // max(4 * g.q * g.depth, 1)
+    return max(1, min(fitting, g.images * g.p // LEAST_BLOCKS))
 
 
 # ---- windows to rows and back --------------------------------------------------------------
@@ -168,21 +136,21 @@ def _add_bias(start, stop, y, b):
 def _numbers(g: Geometry, group: int) -> tuple[int, ...]:
     """Return the arguments that both kernels above end with."""
     depth = g.channels // g.groups
-    return (g.height, g.width, g.channels, g.p, g.q, g.kh, g.kw, *g.stride, g.pads[0][0],
-            g.pads[1][0], *g.dilation, group * depth, depth)
+    return (g.height, g.width, g.channels, g.p, g.q, g.kh, g.kw, *g.stride, g.top,
+            g.left, *g.dilation, group * depth, depth)
 
 
 def _fill(g: Geometry, start: int, stop: int, x: np.ndarray, cols: np.ndarray,
           group: int) -> np.ndarray:
     """Return cols of output rows [start, stop) for one group: x itself, or a filled buffer."""
-    if g.plain:
+    if _is_cols(g):
         return x.reshape(-1, g.channels)[start * g.q:stop * g.q]
     _windows_to_rows(start, stop, x.reshape(-1), cols.reshape(-1), *_numbers(g, group))
     return cols[:(stop - start) * g.q]
 
 
 def _cols_spec(g: Geometry, slots: int, rows: int, dtype: np.dtype) -> Spec:
-    return Spec((slots, 0 if g.plain else rows * g.q, g.depth), dtype)
+    return Spec((slots, 0 if _is_cols(g) else rows * g.q, g.depth), dtype)
 
 
 # ---- forward -------------------------------------------------------------------------------
@@ -193,12 +161,12 @@ def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: P
     """Return the specs of the work arrays: cols of a block for every thread."""
     from .op import infer
     y = infer(x, w, b, stride, padding, dilation, groups).out[0]
-    g = _geometry(x.shape, w.shape, y.shape, stride, padding, dilation, groups)
+    g = geometry(x.shape, w.shape, y.shape, stride, padding, dilation, groups)
     return {"cols": _cols_spec(g, config.num_threads(), _longest(_blocks(g)), x.dtype)}
 
 
 def _blocks(g: Geometry) -> list[tuple[int, int]]:
-    return ranges(g.images * g.p, g.block())
+    return ranges(g.images * g.p, _block(g))
 
 
 def _longest(parts: list[tuple[int, int]]) -> int:
@@ -208,7 +176,7 @@ def _longest(parts: list[tuple[int, int]]) -> int:
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
            work: dict, stride: Shape, padding: Pads, dilation: Shape, groups: int) -> None:
     """Write the convolution of x with w, plus b."""
-    g = _geometry(x.shape, w.shape, out.shape, stride, padding, dilation, groups)
+    g = geometry(x.shape, w.shape, out.shape, stride, padding, dilation, groups)
     y, k = out.reshape(-1, g.filters), g.filters // groups
     matrix = w.reshape(g.kh * g.kw * w.shape[2], g.filters)
 
@@ -231,16 +199,16 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarra
 def conv2d_input_gradient_workspace(gy: Spec, w: Spec, size: Shape, stride: Shape, padding: Pads,
                                     dilation: Shape, groups: int) -> Mapping[str, Spec]:
     """Return the specs of the work arrays: cols of a block for every thread."""
-    g = _geometry((gy.shape[0], *size, w.shape[2] * groups), w.shape, gy.shape, stride, padding,
+    g = geometry((gy.shape[0], *size, w.shape[2] * groups), w.shape, gy.shape, stride, padding,
                   dilation, groups)
-    return {"cols": _cols_spec(g, config.num_threads(), g.block(), gy.dtype)}
+    return {"cols": _cols_spec(g, config.num_threads(), _block(g), gy.dtype)}
 
 
 def conv2d_input_gradient(gy: np.ndarray, w: np.ndarray, *, out: np.ndarray, saved: dict,
                           work: dict, size: Shape, stride: Shape, padding: Pads, dilation: Shape,
                           groups: int) -> None:
     """Write gx; threads take whole images, since windows of one image overlap."""
-    g = _geometry(out.shape, w.shape, gy.shape, stride, padding, dilation, groups)
+    g = geometry(out.shape, w.shape, gy.shape, stride, padding, dilation, groups)
     flat, k, c = gy.reshape(-1, g.filters), g.filters // groups, w.shape[2]
     matrix = w.reshape(g.kh * g.kw * c, g.filters).T
 
@@ -248,7 +216,7 @@ def conv2d_input_gradient(gy: np.ndarray, w: np.ndarray, *, out: np.ndarray, sav
         for group in range(groups):
             columns = slice(group * k, group * k + k)
             rows = flat[start * g.q:stop * g.q, columns]
-            if g.plain:
+            if _is_cols(g):
                 np.matmul(rows, matrix, out=out.reshape(-1, c)[start * g.q:stop * g.q])
                 continue
             cols = work["cols"][slot][:(stop - start) * g.q]
@@ -256,10 +224,10 @@ def conv2d_input_gradient(gy: np.ndarray, w: np.ndarray, *, out: np.ndarray, sav
             _rows_to_windows(start, stop, out.reshape(-1), cols.reshape(-1), *_numbers(g, group))
 
     def part(first: int, last: int, slot: int) -> None:
-        if not g.plain:
+        if not _is_cols(g):
             out[first:last] = 0
-        for row in range(first * g.p, last * g.p, g.block()):
-            block(row, min(row + g.block(), last * g.p), slot)
+        for row in range(first * g.p, last * g.p, _block(g)):
+            block(row, min(row + _block(g), last * g.p), slot)
 
     with serial_blas():
         run_slots(part, ranges(g.images, max(1, g.images // 16)))
@@ -271,7 +239,7 @@ def conv2d_input_gradient(gy: np.ndarray, w: np.ndarray, *, out: np.ndarray, sav
 def _weight_blocks(g: Geometry) -> list[list[tuple[int, int]]]:
     """Return the parts of the rows (N P), each a list of blocks that are summed in turn."""
     rows = g.images * g.p
-    step = max(g.block(), -(-g.depth // max(g.q, 1)))  # a product must be worth adding up
+    step = max(_block(g), -(-g.depth // max(g.q, 1)))  # a product must be worth adding up
     return [[(a, min(a + step, stop)) for a in range(start, stop, step)]
             for start, stop in ranges(rows, -(-rows // WEIGHT_PARTS))]
 
@@ -280,7 +248,7 @@ def conv2d_weight_gradient_workspace(x: Spec, gy: Spec, window: Shape, stride: S
                                      padding: Pads, dilation: Shape, groups: int
                                      ) -> Mapping[str, Spec]:
     """Return the specs of the work arrays: cols and a product per thread, gw per part."""
-    g = _geometry(x.shape, window, gy.shape, stride, padding, dilation, groups)
+    g = geometry(x.shape, window, gy.shape, stride, padding, dilation, groups)
     parts, threads = _weight_blocks(g), config.num_threads()
     longest = max((_longest(p) for p in parts), default=0)
     return {"cols": _cols_spec(g, threads, longest, x.dtype),
@@ -292,7 +260,7 @@ def conv2d_weight_gradient(x: np.ndarray, gy: np.ndarray, *, out: np.ndarray, sa
                            work: dict, window: Shape, stride: Shape, padding: Pads,
                            dilation: Shape, groups: int) -> None:
     """Write gw: sums over a few parts of the batch, which are then added in order."""
-    g = _geometry(x.shape, window, gy.shape, stride, padding, dilation, groups)
+    g = geometry(x.shape, window, gy.shape, stride, padding, dilation, groups)
     flat, k, parts = gy.reshape(-1, g.filters), g.filters // groups, _weight_blocks(g)
 
     def block(start: int, stop: int, slot: int, target: np.ndarray) -> None:

@@ -7,7 +7,7 @@ that all stays in the second-level cache:
     V[p][tile, channel] = B d B'                       n n numbers p per tile and channel
     for panel of filters:
         M[p][tile, filter] = V[p] U[p][panel]          n n products, in register tiles
-        out = max(A M A' + bias, floor) + more
+        out = min(max(A M A' + bias, floor), ceiling) + more
 
 U = G w G' is made once per call. Nothing is padded in memory: inputs outside are read as zeros.
 Of the multiplications of the direct form this takes n n / (m m r r): 25 % for 3x3, 16 % for 5x5.
@@ -32,6 +32,7 @@ from ...backend.simd import (
     load_every,
     load_up_to,
     maximum,
+    minimum,
     spread,
     store_every,
     store_up_to,
@@ -89,9 +90,9 @@ def _weights_kernel(r: int, width: int, lane_count: int) -> Any:
 
 
 @inline
-def put_pixel(y, at, value, bias, floor, count, more, adds):
-    """Write max(value + bias, floor), plus more if asked to, or its first `count` numbers."""
-    value = maximum(value + bias, floor)
+def put_pixel(y, at, value, bias, floor, ceiling, count, more, adds):
+    """Write value + bias limited to [floor, ceiling], plus more if asked to, in `count` lanes."""
+    value = minimum(maximum(value + bias, floor), ceiling)
     store_up_to(y, at, value + load_up_to(more, at, count) if adds else value, count)
 
 
@@ -107,7 +108,7 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, r: int, adds: bool
 
     @kernel
     def forward(start, stop, slot, x, u, bias, more, y, vs, all_products, spares, lefts, tops,
-                numbers, floor):
+                numbers, floor, ceiling):
         """Compute blocks [start, stop)."""
         v, products, spare = vs[slot], all_products[slot], spares[slot]
         out_height, out_length, filters = numbers[4], numbers[5], numbers[6]
@@ -115,7 +116,7 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, r: int, adds: bool
         down, across = -(-out_height // m), -(-out_length // m)
         total, panels = numbers[0] * down * across, -(-filters // width)
         step, product_step = tiles * depth + gap, tiles * width + gap
-        floors = spread(x, floor)
+        floors, ceilings = spread(x, floor), spread(x, ceiling)
         for block in range(start, stop):
             first = block * tiles
             here = min(tiles, total - first)
@@ -147,7 +148,7 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, r: int, adds: bool
                             for j in range(min(m, out_length - column)):
                                 put_pixel(y, at + j * filters,
                                           load(spare, (i * n + j) * lane_count), b, floors,
-                                          filters - k, more, adds)
+                                          ceilings, filters - k, more, adds)
 
     return forward
 
@@ -178,7 +179,7 @@ def _workspace(t: Tiling, dtype: np.dtype) -> Mapping[str, Spec]:
 
 def _run(t: Tiling, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, out: np.ndarray,
          work: Mapping[str, np.ndarray], turned: bool, relu: bool = False,
-         more: np.ndarray | None = None) -> None:
+         ceiling: float = np.inf, more: np.ndarray | None = None) -> None:
     """Write a convolution of x; of gy with the turned kernel for an input gradient."""
     _transform_weights(t, w, work, turned)
     work["bias"].fill(0)
@@ -189,7 +190,7 @@ def _run(t: Tiling, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, out: np.
               _parts(t), x.reshape(-1), work["u"].reshape(-1), work["bias"],
               flat if more is None else more.reshape(-1), flat, work["v"], work["products"],
               work["spare"], _steps(t.tiles, t.depth), _steps(t.tiles, t.width), tuple(t),
-              x.dtype.type(0 if relu else -np.inf))
+              x.dtype.type(0 if relu else -np.inf), x.dtype.type(ceiling))
 
 
 @cache
@@ -239,10 +240,10 @@ def conv2d_workspace(x: Spec, w: Spec, b: Spec | None, stride: Shape, padding: P
 
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarray, saved: dict,
            work: dict, stride: Shape, padding: Pads, dilation: Shape, groups: int,
-           relu: bool = False, more: np.ndarray | None = None) -> None:
-    """Write the convolution of x with w, plus b; negative results as 0 where `relu`; plus more."""
+           relu: bool = False, ceiling: float = np.inf, more: np.ndarray | None = None) -> None:
+    """Write the convolution of x with w, plus b; limited to [0, ceiling] if `relu`; plus more."""
     t = _forward_tiling(x.shape, w.shape, padding, x.itemsize)
-    _run(t, x, w, b, out, work, turned=False, relu=relu, more=more)
+    _run(t, x, w, b, out, work, turned=False, relu=relu, ceiling=ceiling, more=more)
 
 
 def conv2d_input_gradient_accepts(gy: Spec, w: Spec, size: Shape, stride: Shape, padding: Pads,

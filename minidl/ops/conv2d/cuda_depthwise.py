@@ -15,7 +15,7 @@ from ...backend.device import Source, blocks_for, integers
 from ...spec import Pads, Shape, Spec
 from ..matmul.cuda import add_parts
 from ..registry import kernel_for
-from .cuda_geometry import Geometry, geometry, of_weight_gradient
+from .geometry import Geometry, geometry, of_weight_gradient
 
 CODE = Source(__file__, "depthwise.cu")
 THREADS = 256

@@ -19,7 +19,7 @@ from ...spec import Pads, Shape, Spec
 from ..matmul.cuda import add_parts, partial_spec, product, product_parts
 from ..matmul.tiles import Cut, cut
 from ..registry import kernel_for
-from .cuda_geometry import Geometry, geometry, of_forward, of_input_gradient, of_weight_gradient
+from .geometry import Geometry, geometry, of_forward, of_input_gradient, of_weight_gradient
 
 CODE = Source(__file__, "im2col.cu")
 COLS_BYTES = 1 << 28  # of cols of a slice

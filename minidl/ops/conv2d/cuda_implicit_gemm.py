@@ -24,7 +24,6 @@ VECTOR = 16          # bytes that a thread copies at once
 LIMIT = 1 << 31      # of pixels, and of the length of a sum
 MOST_BLOCKS = 65535  # of a grid's third axis
 TOLERANCE, EXACT_TOLERANCE = 1000, 4
-RELU_TOLERANCE = 5000  # a result near 0 that rounding moves across it has another gradient
 
 Array = np.ndarray
 
@@ -179,14 +178,13 @@ def _workspace(form: _Form, exact: bool, *specs: Spec, **attrs: Any) -> Mapping[
     return {"partial": Spec((parts, *form.shape(g)), np.dtype("float32"))} if parts > 1 else {}
 
 
-def _variants(name: str, form: _Form, tolerance: float = TOLERANCE
-              ) -> Callable[[Callable], Callable]:
+def _variants(name: str, form: _Form) -> Callable[[Callable], Callable]:
     """Decorate the function of an op; it also gets `exact`."""
     def note(function: Callable) -> Callable:
         for algorithm, exact in (("implicit_gemm", False), ("implicit_gemm_exact", True)):
             kernel_for(name, algorithm=algorithm, accepts=partial(_accepts, form, exact),
                        pays=partial(_pays, form), workspace=partial(_workspace, form, exact),
-                       tolerance=EXACT_TOLERANCE if exact else tolerance,
+                       tolerance=EXACT_TOLERANCE if exact else TOLERANCE,
                        )(partial(function, exact=exact))
         return function
     return note
@@ -202,7 +200,7 @@ def conv2d(x: Array, w: Array, b: Array | None, *, out: Array, saved: dict, work
     _correlate(FORWARD.geometry(x, w, **attrs), FORWARD, x, w, b, None, out, work, exact)
 
 
-@_variants("conv2d_relu", FORWARD, RELU_TOLERANCE)
+@_variants("conv2d_relu", FORWARD)
 def conv2d_relu(x: Array, w: Array, b: Array | None, *, out: Array, saved: dict, work: dict,
                 exact: bool, **attrs: Any) -> None:
     """Write the convolution of x with w, plus b, or 0 where that is less."""

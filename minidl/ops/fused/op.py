@@ -1,8 +1,9 @@
-"""Ops that end in relu or in a sum: convolutions, dense layers, batch normalisation.
+"""Ops that end in relu, relu6 or a sum: convolutions, dense layers, batch normalisation.
 
 conv2d_relu, conv1d_relu, linear_relu, batch_norm_inference_relu: max(y, 0) with y the plain op
-(see `rectified.py`). add_relu: max(a + b, 0), a and b of one shape. And ops that end in a sum,
-conv2d_add and conv2d_input_gradient_add (see `added.py`).
+(see `rectified.py`). conv2d_relu6: min(max(y, 0), 6) (see `capped.py`). add_relu: max(a + b, 0),
+a and b of one shape. And ops that end in a sum, conv2d_add and conv2d_input_gradient_add (see
+`added.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..matmul import op as _matmul  # noqa: F401
 from ..pointwise.op import expression
 from ..registry import Inferred, Kernel, Sample, define, jointly
 from .added import added
+from .capped import capped
 from .rectified import rectified
 
 Array = np.ndarray
@@ -30,6 +32,7 @@ rectified("linear", bias="b")
 rectified("batch_norm_inference", kernels=(Kernel(
     "default", "minidl.ops.batchnorm.cpu:batch_norm_inference_relu",
     workspace=inference_workspace),))
+capped("conv2d")
 added("conv2d")
 added("conv2d_input_gradient")
 

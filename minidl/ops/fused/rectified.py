@@ -35,7 +35,7 @@ def rectified(name: str, *, bias: str = "",
     op = registry.get(name)
     return define(f"{name}_relu", inputs=op.inputs, optional=op.optional, infer=op.infer,
                   reference=_reference(op), kernels=kernels or rectified_kernels(op),
-                  gradients=jointly(*op.gradients, rule=_rule(op, bias)),
+                  gradients=jointly(*op.gradients, rule=rule_of(op, bias, partial(_masked, bias))),
                   samples=samples or op.samples, bad_calls=op.bad_calls, flops=op.flops,
                   tolerance=op.tolerance, doc=doc or f"y = max({name}({', '.join(op.inputs)}), 0)")
 
@@ -72,19 +72,20 @@ def takes(kernel: Kernel, option: str) -> bool:
 # ---- gradients -----------------------------------------------------------------------------
 
 
-def _rule(op: Op, bias: str) -> Callable:
-    """Return the rule for all inputs; its arguments are what the op's rules ask for, and y."""
+def rule_of(op: Op, bias: str, masked: Callable) -> Callable:
+    """Return the rule for all inputs; its arguments are what the op's rules ask for, and y.
+
+    Args:
+        bias: an input whose gradient `masked` finds, if any.
+        masked: returns gz, and the gradients that it found besides, by input.
+    """
     rules = {n: rule for n, rule in op.gradients.items() if n != bias}
     needed = {need: None for n in rules for need in op.needs[n] if need not in ("gy", "wanted")}
 
     def rule(run: Callable, gy: Array, y: Array, wanted: tuple[str, ...], *values: Any
              ) -> tuple[Array | None, ...]:
-        found: dict[str, Array | None] = {}
-        if bias in wanted:
-            gy, found[bias] = run("relu_bias_gradient", gy, y, summed=True)
-        else:
-            gy = run("relu_bias_gradient", gy, y, summed=False)
-        given = {"gy": gy, "wanted": wanted, **dict(zip(needed, values, strict=True))}
+        gz, found = masked(run, gy, y, wanted)
+        given = {"gy": gz, "wanted": wanted, **dict(zip(needed, values, strict=True))}
         for name in wanted:
             if name not in found:
                 found |= _follow(rules[name], run, name, [given[n] for n in op.needs[name]])
@@ -94,6 +95,15 @@ def _rule(op: Op, bias: str) -> Callable:
     rule.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
     return rule
+
+
+def _masked(bias: str, run: Callable, gy: Array, y: Array, wanted: tuple[str, ...]
+            ) -> tuple[Array, dict[str, Array | None]]:
+    """Return gz, and the gradient of the bias if it is wanted."""
+    if bias not in wanted:
+        return run("relu_bias_gradient", gy, y, summed=False), {}
+    gz, total = run("relu_bias_gradient", gy, y, summed=True)
+    return gz, {bias: total}
 
 
 def _follow(rule: Any, run: Callable, name: str, values: Sequence[Any]) -> dict[str, Array | None]:

@@ -26,7 +26,6 @@ LIMIT = 1 << 31      # of lengths
 MOST_BLOCKS = 65535  # of a grid's third axis
 MOST_AXES = 8
 TOLERANCE, EXACT_TOLERANCE = 1000, 4
-RELU_TOLERANCE = 5000  # a result near 0 that rounding moves across it has another gradient
 
 Array = np.ndarray
 
@@ -55,13 +54,13 @@ def _workspace(exact: bool, a: Spec, b: Spec, bias: Spec | None = None) -> Mappi
     return {"partial": Spec((parts, count * m * n), np.dtype("float32"))} if parts > 1 else {}
 
 
-def _variants(name: str, tolerance: float = TOLERANCE) -> Callable[[Callable], Callable]:
+def _variants(name: str) -> Callable[[Callable], Callable]:
     """Decorate the function of an op; it also gets `exact`."""
     def note(function: Callable) -> Callable:
         for algorithm, exact in (("mma", False), ("mma_exact", True)):
             kernel_for(name, algorithm=algorithm, accepts=partial(_accepts, exact),
                        workspace=partial(_workspace, exact),
-                       tolerance=EXACT_TOLERANCE if exact else tolerance,
+                       tolerance=EXACT_TOLERANCE if exact else TOLERANCE,
                        )(partial(function, exact=exact))
         return function
     return note
@@ -85,7 +84,7 @@ def linear(x: Array, w: Array, b: Array | None, *, out: Array, saved: dict, work
     _product(as_rows(x), w, b, as_rows(out), work, exact)
 
 
-@_variants("linear_relu", RELU_TOLERANCE)
+@_variants("linear_relu")
 def linear_relu(x: Array, w: Array, b: Array | None, *, out: Array, saved: dict, work: dict,
                 exact: bool) -> None:
     """Write max(x w + b, 0)."""

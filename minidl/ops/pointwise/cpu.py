@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from ...backend import rows
 from ...backend.cpu import POINTWISE_GRAIN, cache_folder, kernel, run_ranges, run_ufunc
 
 
@@ -88,6 +89,9 @@ def where(condition: np.ndarray, a: np.ndarray, b: np.ndarray, *, out: np.ndarra
 
 def copy(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, dtype: str | None) -> None:
     """Write x into out, converted where the types differ."""
+    if x.dtype == out.dtype:
+        rows.copy(x, out)
+        return
     run_ufunc(lambda x, out: np.copyto(out, x, casting="unsafe"), (x,), out)
 
 

@@ -1,4 +1,4 @@
-"""CPU kernels of the ops that rearrange: NumPy's own."""
+"""CPU kernels of the ops that rearrange: mostly NumPy's own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...backend.rows import copy
 from ...spec import Shape
 from .op import Index, inside
 
 
 def take(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, index: Index) -> None:
     """Write x[index]."""
-    np.copyto(out, x[index.parts])
+    copy(x[index.parts], out)
 
 
 def getitem_gradient(gy: np.ndarray, *, out: np.ndarray, saved: dict, work: dict, index: Index,
@@ -27,7 +28,11 @@ def getitem_gradient(gy: np.ndarray, *, out: np.ndarray, saved: dict, work: dict
 
 def concat(*xs: np.ndarray, out: np.ndarray, saved: dict, work: dict, axis: int) -> None:
     """Write the arrays one after another."""
-    np.concatenate(xs, axis=axis, out=out)
+    first = 0
+    for x in xs:
+        last = first + x.shape[axis]
+        copy(x, out[(slice(None),) * axis + (slice(first, last),)])
+        first = last
 
 
 def pad(x: np.ndarray, *, out: np.ndarray, saved: dict, work: dict,

@@ -355,6 +355,7 @@ inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline double rsqrt(double x) { return 1.0 / sqrt(x); }
 template <class V> V __ldg(const V* place) { return *place; }
 using std::isinf;
+using std::isfinite;
 using std::isnan;
 using std::max;
 using std::min;

@@ -1,4 +1,4 @@
-"""The numbers of one convolution, as GPU kernels get them."""
+"""The numbers of one convolution, as kernels get them."""
 
 from __future__ import annotations
 
