@@ -26,12 +26,15 @@ def _seeded() -> Iterator[None]:
 
 
 _compared: list[str] = []
+_said: list[str] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Count the comparisons with PyTorch that were really made."""
-    if report.when == "call" and report.passed and "torch" in report.keywords:
-        _compared.append(report.nodeid)
+    """Count the comparisons with PyTorch that were really made, and note what tests say."""
+    if report.when == "call":
+        _said.extend(str(text) for name, text in report.user_properties if name == "says")
+        if report.passed and "torch" in report.keywords:
+            _compared.append(report.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -41,5 +44,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many comparisons with PyTorch were made."""
-    terminalreporter.write_line(f"{len(_compared)} comparisons with PyTorch")
+    """Print what tests said by `record_property("says", text)`, and the comparisons' number."""
+    for text in (*_said, f"{len(_compared)} comparisons with PyTorch"):
+        terminalreporter.write_line(text)

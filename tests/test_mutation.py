@@ -36,16 +36,15 @@ def test_gradient_check_sees_every_mutant(name: str) -> None:
         assert score.planted >= LEAST_MUTANTS, f"{name} / {rule}: {score}"
 
 
-def test_kill_rate(capsys: pytest.CaptureFixture[str]) -> None:
+def test_kill_rate(record_property: Callable[[str, object], None]) -> None:
     found = {f"{name} / {rule}": score
              for name in WITH_GRADIENTS for rule, score in _scores(name).items()}
     killed = sum(s.killed for s in found.values())
     planted = sum(s.planted for s in found.values())
     for rule, score in found.items():
         print(f"{rule}: {score.killed} of {score.planted} killed, {score.idle} without effect")
-    with capsys.disabled():
-        print(f"\nmutants of {len(found)} gradient rules: {killed} of {planted} killed, "
-              f"kill rate {100 * killed / planted:.1f} %")
+    record_property("says", f"mutants of {len(found)} gradient rules: {killed} of {planted} "
+                            f"killed, kill rate {100 * killed / planted:.1f} %")
     assert killed == planted
 
 
