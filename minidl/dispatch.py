@@ -18,7 +18,7 @@ import numpy as np
 
 from . import config
 from .backend import device as devices
-from .backend.arrays import HOST, device_of, packed
+from .backend.arrays import HOST, device_of, packed, pitch
 from .backend.memory import Pool, current, rehearsed
 from .errors import ArgumentError, DeviceError, DTypeError, MinidlError
 from .ops import registry
@@ -123,7 +123,8 @@ def call(op: Op, arrays: Sequence[Array | None], attrs: Mapping[str, Any], *,
 
     Args:
         out: buffers to write into instead of fresh ones; they may be inputs where the op's
-            `may_overwrite` says so.
+            `may_overwrite` says so. On the CPU they may be parts of the last axis of wider arrays:
+            a kernel that is not `pitched` then writes beside, and its results are copied.
 
     Raises:
         DeviceError: arrays lie on different devices.
@@ -143,6 +144,8 @@ def call(op: Op, arrays: Sequence[Array | None], attrs: Mapping[str, Any], *,
         arrays = [a if a is None or device_of(a) == device else move(a, device) for a in arrays]
     inputs = tuple(arrays) if op.strided else tuple([
         a if a is None or packed(a) else _packed(a) for a in arrays])
+    if out is not None and _beside(plan, out):
+        return _copied(call(op, arrays, attrs, algorithm=algorithm), out)
     pool = current(device)
     results = (tuple([pool.empty(s.shape, s.dtype) for s in plan.out]) if out is None
                else _checked_out(plan, out))
@@ -289,11 +292,30 @@ def _buffers(specs: Mapping[str, Spec], source: Pool) -> dict[str, Array]:
 
 def _checked_out(plan: Plan, out: Sequence[Array]) -> tuple[Array, ...]:
     for given, wanted in zip(out, plan.out, strict=True):
-        if spec_of(given) != wanted or device_of(given) != plan.device or not packed(given):
+        if (spec_of(given) != wanted or device_of(given) != plan.device
+                or not (_is_part(given) if plan.kernel.pitched else packed(given))):
             raise ArgumentError(plan.op.name, f"got out of {spec_of(given)}",
                                 f"expected a writable, C-contiguous array of {wanted}",
                                 "Make it with minidl.empty.")
     return tuple(out)
+
+
+def _is_part(array: Array) -> bool:
+    """Say whether an array is one for itself, or a part of the last axis of a wider one."""
+    return packed(array) or (array.flags.behaved and pitch(array) is not None)
+
+
+def _beside(plan: Plan, out: Sequence[Array]) -> bool:
+    """Say whether a kernel cannot write into the arrays given, and its results must be copied."""
+    return (plan.device == HOST and not plan.kernel.pitched and not all(map(packed, out))
+            and [spec_of(a) for a in out] == list(plan.out) and all(map(_is_part, out)))
+
+
+def _copied(done: Call, out: Sequence[Array]) -> Call:
+    """Return a call whose results were copied into arrays."""
+    for made, wanted in zip(done.out, out, strict=True):
+        run("copy", made, out=[wanted])
+    return Call(done.plan, done.inputs, tuple(out), done.saved, done.work)
 
 
 def _without_values(plan: Plan, arrays: Sequence[Array | None], out: Sequence[Array] | None

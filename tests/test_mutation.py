@@ -66,13 +66,13 @@ def _infer(x: Spec) -> Spec:
     return Spec(x.shape, need_float("twice", x=x))
 
 
-def _op(kernel: Callable = _twice, **changes: Any) -> Op:
+def _op(kernel: Callable = _twice, pitched: bool = False, **changes: Any) -> Op:
     fields: dict[str, Any] = {
         "inputs": ("x",), "infer": _infer, "reference": lambda x: 2 * x,
         "doc": "y = 2 x", "gradients": {"x": lambda run, gy: run("multiply", gy, _two(gy))},
         "samples": (Sample(((3, 4),)), Sample(((2, 3, 5),))),
         "bad_calls": (BadCall((None,), {}, "got no x"),), **changes}
-    return Op(name="twice", kernels=(Kernel("default", kernel),), **fields)
+    return Op(name="twice", kernels=(Kernel("default", kernel, pitched=pitched),), **fields)
 
 
 def _two(like: np.ndarray) -> np.ndarray:
@@ -102,6 +102,16 @@ def _leave_last(x: np.ndarray, out: np.ndarray) -> None:
 def _write_outside(x: np.ndarray, out: np.ndarray) -> None:
     np.multiply(x, 2, out=out)
     np.lib.stride_tricks.as_strided(out.reshape(-1), (out.size + 1,), (out.itemsize,))[-1] = 7
+
+
+def _leave_strides(x: np.ndarray, out: np.ndarray) -> None:
+    out.reshape(-1)[...] = 2 * x.reshape(-1)  # of a part, reshape makes a copy
+
+
+def _write_between(x: np.ndarray, out: np.ndarray) -> None:
+    np.multiply(x, 2, out=out)
+    if not out.flags.c_contiguous:
+        out.base[..., 0] = 0
 
 
 def _in_two_passes(x: np.ndarray, out: np.ndarray) -> None:
@@ -139,6 +149,7 @@ DEFECTS = {
                        _op(_kernel(lambda x, out: out.fill(2 * x.max())))],
     "buffers": [_op(_kernel(_leave_last)), _op(_kernel(_write_outside))],
     "overwrite": [_op(_kernel(_in_two_passes), may_overwrite=((0, 0),))],
+    "parts": [_op(_kernel(body), pitched=True) for body in (_leave_strides, _write_between)],
     "allocation": [_op(_kernel(lambda x, out: np.copyto(out, x + x)))],
     "repeatable": [_op(_kernel(_random))],
     "threads": [_op(_kernel(_by_thread)), _op(_kernel(_by_range))],

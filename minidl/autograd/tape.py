@@ -305,21 +305,38 @@ def _hooked(hook: Hook, gradient: np.ndarray) -> np.ndarray:
 
 
 def apply(name: str | registry.Op, *inputs: Tensor | None, algorithm: str | None = None,
-          **attrs: Any) -> Any:
+          out: Tensor | None = None, **attrs: Any) -> Any:
     """Compute an op on tensors and record it; return its result, or a tuple of several.
 
     This is what every function of `functional` and every custom op calls.
+
+    Args:
+        out: a tensor to write the result into and return; nothing is recorded then, so no input
+            may need a gradient.
     """
     op = registry.get(name) if isinstance(name, str) else name
     if (kind := config.precision_now()) is not None:
         inputs = at_precision(op.name, inputs, kind)
     arrays = [None if t is None else t.array for t in inputs]
+    if out is not None:
+        _check_untaped(op, inputs)
+        dispatch.call(op, arrays, attrs, algorithm=algorithm, out=[out.array])
+        out.storage.version += 1
+        return out
     call = dispatch.call(op, arrays, attrs, algorithm=algorithm)
     storages = [_storage(op, array, inputs) for array in call.out]
     node = record(call, inputs, storages)
     own = tensors.Tensor.own
     first = own(call.out[0], storages[0], node)
     return first if len(storages) == 1 else (first, *map(own, call.out[1:], storages[1:]))
+
+
+def _check_untaped(op: registry.Op, inputs: Sequence[Tensor | None]) -> None:
+    """Raise if a call that writes into a given tensor would have to be recorded."""
+    if config.grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
+        raise AutogradError(_joined(place(), op.name), "got out= for inputs that need gradients",
+                            "a result that is written elsewhere cannot be recorded",
+                            "Leave out= away, or compute inside no_grad().")
 
 
 def _storage(op: registry.Op, array: np.ndarray, inputs: Sequence[Tensor | None]) -> Storage:

@@ -382,9 +382,9 @@ def _holds(dtype: np.dtype, value: float) -> bool:
     return is_float(dtype) or isinstance(value, bool)
 
 
-def empty(shape: Shape, dtype: str | np.dtype = "float32") -> Tensor:
-    """Return a tensor of arbitrary contents from the buffer pool."""
-    return Tensor.own(dispatch.current().empty(tuple(shape), np.dtype(dtype)))
+def empty(shape: Shape, dtype: str | np.dtype = "float32", device: str = HOST) -> Tensor:
+    """Return a tensor of arbitrary contents from the buffer pool of a device."""
+    return Tensor.own(dispatch.current(device).empty(tuple(shape), np.dtype(dtype)))
 
 
 from . import functional  # noqa: E402  (it needs the class above)

@@ -50,15 +50,17 @@ def conv1d(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pa
 
 def conv2d(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pair = 1,
            padding: Padding = "valid", dilation: Pair = 1, groups: int = 1,
-           algorithm: str | None = None) -> Tensor:
+           algorithm: str | None = None, out: Tensor | None = None) -> Tensor:
     """Return the convolution of images x (N, H, W, C) with w (KH, KW, C / groups, K), plus b (K).
 
     Args:
         padding: "valid", "same", an int, or (before, after) for rows and for columns.
         algorithm: a variant by name, such as "im2col"; the best one by default.
+        out: a tensor to write into, which may be a part of the channels of another; without
+            gradients.
     """
     return apply("conv2d", as_tensor(x), as_tensor(w), optional(b), algorithm=algorithm,
-                 stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
+                 out=out, stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
                  groups=groups)
 
 
@@ -73,32 +75,32 @@ def conv1d_relu(x: TensorLike, w: TensorLike, b: TensorLike | None = None, strid
 
 def conv2d_relu(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pair = 1,
                 padding: Padding = "valid", dilation: Pair = 1, groups: int = 1,
-                algorithm: str | None = None) -> Tensor:
+                algorithm: str | None = None, out: Tensor | None = None) -> Tensor:
     """Return relu of what `conv2d` returns, as one op."""
     return apply("conv2d_relu", as_tensor(x), as_tensor(w), optional(b), algorithm=algorithm,
-                 stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
+                 out=out, stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
                  groups=groups)
 
 
 def conv2d_relu6(x: TensorLike, w: TensorLike, b: TensorLike | None = None, stride: Pair = 1,
                 padding: Padding = "valid", dilation: Pair = 1, groups: int = 1,
-                algorithm: str | None = None) -> Tensor:
+                algorithm: str | None = None, out: Tensor | None = None) -> Tensor:
     """Return relu6 of what `conv2d` returns, as one op."""
     return apply("conv2d_relu6", as_tensor(x), as_tensor(w), optional(b), algorithm=algorithm,
-                 stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
+                 out=out, stride=nested(stride), padding=nested(padding), dilation=nested(dilation),
                  groups=groups)
 
 
 def conv2d_add(x: TensorLike, w: TensorLike, b: TensorLike | None, more: TensorLike,
                stride: Pair = 1, padding: Padding = "valid", dilation: Pair = 1, groups: int = 1,
-               algorithm: str | None = None) -> Tensor:
+               algorithm: str | None = None, out: Tensor | None = None) -> Tensor:
     """Return what `conv2d` returns plus more (N, P, Q, K), as one op.
 
     >>> conv2d_add([[[[2.0]]]], [[[[3.0]]]], None, [[[[1.0]]]]).tolist()
     [[[[7.0]]]]
     """
     return apply("conv2d_add", as_tensor(x), as_tensor(w), optional(b), as_tensor(more),
-                 algorithm=algorithm, stride=nested(stride), padding=nested(padding),
+                 algorithm=algorithm, out=out, stride=nested(stride), padding=nested(padding),
                  dilation=nested(dilation), groups=groups)
 
 
@@ -156,14 +158,20 @@ def average_pool1d(x: TensorLike, window: Pair = 2, stride: Pair | None = None,
 
 
 def max_pool2d(x: TensorLike, window: Pair = 2, stride: Pair | None = None,
-               padding: Padding = "valid") -> Tensor:
-    """Return the maxima of windows of images (N, H, W, C); stride is the window by default."""
-    return apply("max_pool2d", as_tensor(x), window=nested(window), stride=nested(stride),
+               padding: Padding = "valid", out: Tensor | None = None) -> Tensor:
+    """Return the maxima of windows of images (N, H, W, C); stride is the window by default.
+
+    Args:
+        out: a tensor to write into, without gradients.
+    """
+    return apply("max_pool2d", as_tensor(x), out=out, window=nested(window), stride=nested(stride),
                  padding=nested(padding))
 
 
 def average_pool2d(x: TensorLike, window: Pair = 2, stride: Pair | None = None,
-                   padding: Padding = "valid", count_include_pad: bool = False) -> Tensor:
+                   padding: Padding = "valid", count_include_pad: bool = False,
+                   out: Tensor | None = None) -> Tensor:
     """Return the means of windows of images (N, H, W, C); padding does not count by default."""
-    return apply("average_pool2d", as_tensor(x), window=nested(window), stride=nested(stride),
-                 padding=nested(padding), count_include_pad=count_include_pad)
+    return apply("average_pool2d", as_tensor(x), out=out, window=nested(window),
+                 stride=nested(stride), padding=nested(padding),
+                 count_include_pad=count_include_pad)

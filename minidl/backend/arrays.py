@@ -6,6 +6,7 @@ here (`register`), and have NumPy's shapes, strides, slices and views.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,26 @@ def packed(array: Any) -> bool:
     """Say whether an array is C-contiguous, aligned and writable, as kernels want it."""
     flags = array.flags  # carray is NumPy's name for all three; arrays of a GPU are writable
     return flags.carray if device_of(array) == HOST else flags.c_contiguous
+
+
+def pitch(array: Any) -> int | None:
+    """Return how many elements lie from one row of the last axis to the next, None if that varies.
+
+    >>> x = np.zeros((2, 3, 8), "float32")
+    >>> pitch(x), pitch(x[..., 2:6]), pitch(x[:, :2, 2:6]), pitch(x[..., ::2])
+    (8, 8, None, None)
+    """
+    if array.flags.c_contiguous or array.ndim < 2:
+        return array.shape[-1] if array.flags.c_contiguous and array.ndim else None
+    if array.strides[-1] != array.itemsize and array.shape[-1] != 1:
+        return None
+    rows = [axis for axis in zip(array.shape, array.strides, strict=True) if axis[0] != 1]
+    if array.shape[-1] != 1:
+        rows.pop()
+    for (_, outer), (count, inner) in itertools.pairwise(rows):
+        if outer != count * inner:
+            return None
+    return rows[-1][1] // array.itemsize
 
 
 def share_memory(one: Any, other: Any) -> bool:

@@ -201,7 +201,7 @@ def run_ufunc(ufunc: Callable, inputs: Sequence[np.ndarray], out: np.ndarray) ->
     if out.size <= POINTWISE_GRAIN:
         ufunc(*inputs, out=out)
         return
-    if all(a.shape == out.shape and a.flags.c_contiguous for a in inputs):
+    if all(a.shape == out.shape and a.flags.c_contiguous for a in (*inputs, out)):
         inputs, out = [a.reshape(-1) for a in inputs], out.reshape(-1)
     rows = out.shape[0] if out.ndim else 1
     grain = max(1, POINTWISE_GRAIN * rows // max(out.size, 1))

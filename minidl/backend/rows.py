@@ -54,7 +54,8 @@ def copy(source: np.ndarray, target: np.ndarray) -> None:
         np.copyto(target, source)
         return
     here, there = rows
-    done, a, b = here.number * here.width, _flat(source), _flat(target)
+    done, word = here.number * here.width, WORDS[source.itemsize]
+    a, b = flat(source).view(word), flat(target).view(word)
     far = there.width >= lanes(target.itemsize) and is_far(b, there.step) and is_far(b, there.width)
     run_ranges(_copy_kernel(far), here.number, max(1, POINTWISE_GRAIN // here.width), a, b,
                here.width, here.step, there.step)
@@ -77,12 +78,13 @@ def _together(source: np.ndarray, target: np.ndarray) -> tuple[Rows, Rows] | Non
     return (here, there) if here.width == there.width else None
 
 
-def _flat(array: np.ndarray) -> np.ndarray:
+def flat(array: np.ndarray) -> np.ndarray:
     """Return the memory from the first element of an array to the last as a flat array."""
+    if array.flags.c_contiguous:
+        return array.reshape(-1)
     extent = 1 + sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)
                      ) // array.itemsize
-    return np.lib.stride_tricks.as_strided(array, (extent,), (array.itemsize,)).view(
-        WORDS[array.itemsize])
+    return np.lib.stride_tricks.as_strided(array, (extent,), (array.itemsize,))
 
 
 @cache

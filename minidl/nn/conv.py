@@ -76,14 +76,16 @@ class _Conv(Module):
                                 "Change groups or the channels.")
 
     def forward(self, x: Tensor, activation: activations.Function | None = None,
-                weights: Weights = None) -> Tensor:
+                weights: Weights = None, **options: Any) -> Tensor:
         """Return activation(x * w + b), by default with the layer's own activation.
 
         Args:
             weights: kernel and bias in place of the layer's own.
+            options: of the function of tensors.
         """
         return activations.apply(activation or self.activation, self.functions, x,
-                                 *(weights or (self.kernel, self.bias)), **self._window())
+                                 *(weights or (self.kernel, self.bias)), **self._window(),
+                                 **options)
 
     def _window(self) -> dict[str, Any]:
         """Return how the window moves, as the functions of tensors take it."""
@@ -109,16 +111,18 @@ class Conv2D(_Conv):
     input_axes, layout = 4, "(N, H, W, C)"
 
     def forward(self, x: Tensor, activation: activations.Function | None = None,
-                weights: Weights = None, more: Tensor | None = None) -> Tensor:
+                weights: Weights = None, more: Tensor | None = None, **options: Any) -> Tensor:
         """Return activation(x * w + b), by default with the layer's own activation.
 
         Args:
             weights: kernel and bias in place of the layer's own.
             more: is added by the same op; the activation must be the identity then.
+            options: of the function of tensors.
         """
         if more is None:
-            return super().forward(x, activation, weights)
-        return F.conv2d_add(x, *(weights or (self.kernel, self.bias)), more, **self._window())
+            return super().forward(x, activation, weights, **options)
+        kernel, bias = weights or (self.kernel, self.bias)
+        return F.conv2d_add(x, kernel, bias, more, **self._window(), **options)
 
 
 class DepthwiseConv2D(_Conv):
@@ -150,18 +154,19 @@ class DepthwiseConv2D(_Conv):
                           channels * self.depth_multiplier)
 
     def forward(self, x: Tensor, activation: activations.Function | None = None,
-                weights: Weights = None) -> Tensor:
+                weights: Weights = None, **options: Any) -> Tensor:
         """Return activation(x * w + b); channel c makes outputs c m to c m + m - 1.
 
         Args:
             weights: kernel and bias in place of the layer's own.
+            options: of the function of tensors.
         """
         kernel, bias = weights or (self.kernel, self.bias)
         rows, columns, channels, multiplier = kernel.shape
         w = F.reshape(kernel, (rows, columns, 1, channels * multiplier))
         return activations.apply(
             activation or self.activation, self.functions, x, w, bias,
-            **{**self._window(), "groups": channels})
+            **{**self._window(), "groups": channels}, **options)
 
 
 class _ConvTranspose(_Conv):
@@ -188,11 +193,12 @@ class Conv2DTranspose(_ConvTranspose):
     input_axes, layout = 4, "(N, H, W, C)"
 
     def forward(self, x: Tensor, activation: activations.Function | None = None,
-                weights: Weights = None) -> Tensor:
+                weights: Weights = None, **options: Any) -> Tensor:
         """Return activation(transposed convolution of x, plus b); see `Conv2D.forward`."""
+        kernel, bias = weights or (self.kernel, self.bias)
         return (activation or self.activation)(F.conv2d_transpose(
-            x, *(weights or (self.kernel, self.bias)), output_padding=self.output_padding,
-            **self._window()))
+            x, kernel, bias, output_padding=self.output_padding,
+            **self._window(), **options))
 
 
 class Conv1DTranspose(_ConvTranspose):
@@ -201,9 +207,10 @@ class Conv1DTranspose(_ConvTranspose):
     input_axes, layout = 3, "(N, L, C)"
 
     def forward(self, x: Tensor, activation: activations.Function | None = None,
-                weights: Weights = None) -> Tensor:
+                weights: Weights = None, **options: Any) -> Tensor:
         """Return activation(transposed convolution of x, plus b); see `Conv2D.forward`."""
+        kernel, bias = weights or (self.kernel, self.bias)
         return (activation or self.activation)(F.conv1d_transpose(
-            x, *(weights or (self.kernel, self.bias)), stride=self.strides[0], padding=self.padding,
+            x, kernel, bias, stride=self.strides[0], padding=self.padding,
             output_padding=self.output_padding, dilation=self.dilation_rate[0],
-            groups=self.groups))
+            groups=self.groups, **options))

@@ -33,15 +33,18 @@ def is_due(first: Any, norm: Any) -> bool:
 
 
 def normalised(first: Any, norm: Any, x: Tensor, activation: activations.Function | None = None,
-               more: Tensor | None = None) -> Tensor:
+               more: Tensor | None = None, **options: Any) -> Tensor:
     """Return activation(norm(first(x))), or norm(first(x)) + more, by one convolution.
 
     Where x has fewer elements than the kernel, it takes less time to normalise the maps.
+
+    Args:
+        options: of the convolution.
     """
     if x.size < first.kernel.size:
         y = norm(first(x), **({} if activation is None else {"activation": activation}))
         return y if more is None else y + more
-    options = {"activation": activation} if more is None else {"more": more}
+    options |= {"activation": activation} if more is None else {"more": more}
     last = norm.activation if more is None and activation is None else activations.linear
     return last(first(x, weights=weights(first, norm), **options))
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from .. import config
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
+from ..autograd.tensor import empty
 from . import activations, fold
 from .activation_layers import Activation, ReLU
 from .conv import Conv1D, Conv2D, DepthwiseConv2D
@@ -132,7 +133,7 @@ def pairs(nodes: Sequence[Node], outputs: Sequence[Symbol]) -> dict[Node, Pair]:
 def _joined(first: Module, then: Module, more: Any = None, samples: int = 0
             ) -> Callable[..., Any] | None:
     """Return what does the work of two layers, None where each is to do its own now."""
-    if not _unseen(first, then):
+    if not unseen(first, then):
         return None
     if samples:
         return partial(_in_slices, first, then, samples) if _without_trace() else None
@@ -146,7 +147,7 @@ def _option(then: Module, more: Any) -> dict[str, Any]:
     return {"activation": _end(then)} if more is None else {"more": more}
 
 
-def _unseen(*layers: Module) -> bool:
+def unseen(*layers: Module) -> bool:
     """Say whether nobody looks at what lies between layers."""
     return all(layer.built and not (layer._hooks or layer._pre_hooks) for layer in layers)
 
@@ -206,10 +207,10 @@ def _folded(first: Any, norm: Any, after: Any, more: Any = None
         after: the activation or the sum after the normalisation, None where there is neither.
         more: what the sum adds.
     """
-    if not (_unseen(first, norm) and fold.is_due(first, norm)):
+    if not (unseen(first, norm) and fold.is_due(first, norm)):
         return None, 1
     both = partial(fold.normalised, first, norm)
-    if after is not None and _unseen(after) and _together(norm, after):
+    if after is not None and unseen(after) and _together(norm, after):
         return partial(both, **_option(after, more)), 3
     return both, 2
 
@@ -232,4 +233,9 @@ def _in_slices(first: Module, then: Module, samples: int, x: Any) -> Any:
     """Return then(first(x)), a few samples at a time if there are many."""
     if len(x) < 2 * samples:
         return then(first(x))
-    return F.concat([then(first(x[i:i + samples])) for i in range(0, len(x), samples)], 0)
+    begin = then(first(x[:samples]))
+    y = empty((len(x), *begin.shape[1:]), begin.dtype, begin.device)
+    y[:samples].assign(begin)
+    for i in range(samples, len(x), samples):
+        then(first(x[i:i + samples]), out=y[i:i + samples])
+    return y

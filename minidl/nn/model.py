@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError, GraphError, ShapeError
-from . import fuse
+from . import fuse, join
 from .graph import Node
 from .module import Module
 from .naming import Names
@@ -46,6 +46,7 @@ class Model(Module):
         self._layers = {self._names.claim(node.layer): node.layer for node in self.nodes}
         self._steps = _steps(self.nodes, list(leaves(outputs)))
         self._pairs = fuse.pairs(self.nodes, list(leaves(outputs)))
+        self._joins = join.joins(self.nodes, list(leaves(outputs)))
 
     def named_children(self) -> dict[str, Module]:
         """Return the layers by name."""
@@ -69,7 +70,8 @@ class Model(Module):
     def forward(self, x: Any) -> Any:
         """Compute the outputs; intermediate values are dropped after their last use.
 
-        Some neighbours are computed as one (`fuse.py`), which changes results by rounding at most.
+        Some neighbours are computed as one (`fuse.py`), which changes results by rounding at most,
+        and what is joined may be computed in its place (`join.py`).
         """
         given = [x] if self._single else x
         if not isinstance(given, (list, tuple)) or len(given) != len(self.inputs):
@@ -87,14 +89,32 @@ class Model(Module):
                 pair = self._pairs.get(node)
                 joined = pair.joined(node.layer, values) if pair else None
                 compute, others = joined or (node.layer, [])
-                y = compute(*args, **options)
                 made = others[-1] if others else node
+                y = self._whole(node, args, values)
+                if y is None:
+                    y = compute(*args, **options, **self._out(node, made, args, values))
                 values.update(zip(made.symbols, leaves(y), strict=True))
                 done.update(others)
                 del args, options, joined, compute, y
             for symbol in last:
                 values.pop(symbol, None)  # there is none between two calls that were one
         return map_tree(values.__getitem__, self.outputs)
+
+    def _whole(self, node: Node, args: tuple[Any, ...], values: dict[Symbol, Any]
+               ) -> Tensor | None:
+        """Return what a call joins if that is there already."""
+        found = self._joins.get(node)
+        return found.whole(args[0], values) if isinstance(found, join.Join) else None
+
+    def _out(self, node: Node, made: Node, args: tuple[Any, ...], values: dict[Symbol, Any]
+             ) -> dict[str, Tensor]:
+        """Return where a call may write its result, as an argument, if it has a place.
+
+        Args:
+            made: the call whose result it makes: itself, or one that is done with it.
+        """
+        found = self._joins.get(made)
+        return found.out(node.layer, args, values) if isinstance(found, join.Place) else {}
 
     def get_layer(self, name: str | int) -> Module:
         """Return a layer by name, by path in a nested model ("body/conv1"), or by position."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
@@ -20,7 +20,7 @@ class _Pooling(Module):
         padding: "valid", "same", an int, or (before, after) per axis; padding never counts.
     """
 
-    function = staticmethod(F.max_pool2d)
+    function: Callable[..., Tensor] = staticmethod(F.max_pool2d)
 
     def __init__(self, pool_size: Pair = 2, strides: Pair | None = None, padding: Any = "valid",
                  **base: Any) -> None:
@@ -31,9 +31,13 @@ class _Pooling(Module):
         self.strides = tuple_of(kind, "strides", steps, axes)
         self.padding = padding
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return one value per window and channel."""
-        return self.function(x, self.pool_size, self.strides, self.padding)
+    def forward(self, x: Tensor, **options: Any) -> Tensor:
+        """Return one value per window and channel.
+
+        Args:
+            options: of the function of tensors.
+        """
+        return self.function(x, self.pool_size, self.strides, self.padding, **options)
 
 
 class MaxPooling1D(_Pooling):
@@ -41,9 +45,9 @@ class MaxPooling1D(_Pooling):
 
     input_axes, layout = 3, "(N, L, C)"
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, **options: Any) -> Tensor:
         """Return one maximum per window and channel."""
-        return F.max_pool1d(x, self.pool_size[0], self.strides[0], self.padding)
+        return F.max_pool1d(x, self.pool_size[0], self.strides[0], self.padding, **options)
 
 
 class AveragePooling1D(_Pooling):
@@ -51,9 +55,9 @@ class AveragePooling1D(_Pooling):
 
     input_axes, layout = 3, "(N, L, C)"
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, **options: Any) -> Tensor:
         """Return one mean per window and channel."""
-        return F.average_pool1d(x, self.pool_size[0], self.strides[0], self.padding)
+        return F.average_pool1d(x, self.pool_size[0], self.strides[0], self.padding, **options)
 
 
 class MaxPooling2D(_Pooling):

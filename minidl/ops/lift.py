@@ -54,7 +54,7 @@ def _lifted_kernels(name: str, axes: Sequence[int | None], device: str) -> tuple
         kernel, place=partial(_compute, kernel, axes),
         accepts=kernel.accepts and partial(_ask, kernel.accepts, axes),
         pays=kernel.pays and partial(_ask, kernel.pays, axes),
-        workspace=kernel.workspace and partial(_ask, kernel.workspace, axes))
+        workspace=kernel.workspace and partial(_ask, kernel.workspace, axes), pitched=False)
         for kernel in registry.get(name).variants(device) if kernel.name not in SQUARE_ONLY)
 
 

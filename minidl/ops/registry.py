@@ -104,6 +104,7 @@ class Kernel:
             no algorithm is named.
         workspace: specs of the work arrays by name; gets the same.
         tolerance: factor on the tests' error bounds, for a variant that trades digits for speed.
+        pitched: `out` may be a part of the last axis of a wider array (`backend.arrays.pitch`).
     """
 
     name: str
@@ -113,6 +114,7 @@ class Kernel:
     pays: Callable[..., bool] | None = None
     workspace: Callable[..., Mapping[str, Spec]] | None = None
     tolerance: float = 1.0
+    pitched: bool = False
 
     @cached_property
     def function(self) -> Callable:

@@ -108,6 +108,7 @@ CHECKS: dict[str, Callable[[Op], Iterator[str]]] = {
     "strange inputs": partial(_each, results.strange_inputs),
     "buffers": partial(_each, buffers.buffers),
     "overwrite": partial(_each, buffers.overwrite),
+    "parts": partial(_each, buffers.parts),
     "allocation": partial(_each, buffers.allocation, dtypes=FLOATS[:1]),
     "repeatable": partial(_each, buffers.repeatable),
     "threads": partial(_each, buffers.threads),

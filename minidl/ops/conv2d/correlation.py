@@ -89,6 +89,7 @@ class Correlation:
         filters: of the output, all groups together.
         height: of the output image, as width its row, in pixels.
         most: pixels of a block.
+        pitch: elements from one pixel of the output to the next.
     """
 
     images: int
@@ -99,6 +100,7 @@ class Correlation:
     groups: int
     height: int
     width: int
+    pitch: int
     most: int = PIXELS
 
     @property
@@ -189,11 +191,11 @@ class Correlation:
         """Return the tables; those of pixels are padded to a multiple."""
         known = self._tables.get(multiple)
         if known is None:
-            k = self.filters
+            step = self.pitch
             pixels = self._table(self.image, self.rows.step * self.line,
                                  self.columns.step * self.channels)
-            places = self._table(self.height * self.width * k, self.rows.spread * self.width * k,
-                                 self.columns.spread * k)
+            places = self._table(self.height * self.width * step,
+                                 self.rows.spread * self.width * step, self.columns.spread * step)
             known = self._tables[multiple] = Tables(
                 _padded(pixels, multiple), _padded(places, multiple), self.runs, self.heights,
                 self.run, self.numbers)
@@ -215,8 +217,8 @@ class Correlation:
         return (self.images, rows.size, columns.size, self.channels, rows.count, columns.count,
                 *self.block, rows.step, rows.first, columns.first, self.line, self.image,
                 int(self.padded), self.groups, self.depth, self.filters // self.groups,
-                self.height * self.width * self.filters, rows.spread * self.width * self.filters,
-                (rows.origin * self.width + columns.origin) * self.filters)
+                self.height * self.width * self.pitch, rows.spread * self.width * self.pitch,
+                (rows.origin * self.width + columns.origin) * self.pitch)
 
 
 def _padded(table: np.ndarray, multiple: int) -> np.ndarray:
@@ -229,19 +231,21 @@ def _padded(table: np.ndarray, multiple: int) -> np.ndarray:
 
 @lru_cache(1 << 10)
 def forward(x: Shape, window: Shape, y: Shape, stride: Shape, padding: Pads, dilation: Shape,
-            groups: int, most: int = PIXELS) -> Correlation:
+            groups: int, most: int = PIXELS, pitch: int = 0) -> Correlation:
     """Return the correlation of a convolution; a product of matrices where windows are pixels.
 
     Args:
         most: pixels of a block.
+        pitch: elements from one pixel of the output to the next; by default the filters.
     """
+    pitch = pitch or y[3]
     if window == (1, 1) and stride == (1, 1) and not any(map(any, padding)):
-        return _flat(x[0] * x[1] * x[2], x[3], y[3], groups, most)
+        return _flat(x[0] * x[1] * x[2], x[3], y[3], groups, pitch, most)
     rows, columns = (
         Axis(x[1 + a], y[1 + a], stride[a],
              tuple(i * dilation[a] - padding[a][0] for i in range(window[a])),
              kept=tuple(range(window[a]))) for a in range(2))
-    return Correlation(x[0], rows, columns, x[3], y[3], groups, y[1], y[2], most)
+    return Correlation(x[0], rows, columns, x[3], y[3], groups, y[1], y[2], pitch, most)
 
 
 @lru_cache(1 << 10)
@@ -249,18 +253,18 @@ def backward(gy: Shape, window: Shape, gx: Shape, stride: Shape, padding: Pads, 
              groups: int) -> tuple[Correlation, ...]:
     """Return the correlations of an input gradient, one per phase of the stride that has taps."""
     if window == (1, 1) and stride == (1, 1) and not any(map(any, padding)):
-        return (_flat(gy[0] * gy[1] * gy[2], gy[3], gx[3], groups),)
+        return (_flat(gy[0] * gy[1] * gy[2], gy[3], gx[3], groups, gx[3]),)
     axes = [_phases(gy[1 + a], window[a], gx[1 + a], stride[a], padding[a][0], dilation[a])
             for a in range(2)]
-    return tuple(Correlation(gy[0], rows, columns, gy[3], gx[3], groups, gx[1], gx[2])
+    return tuple(Correlation(gy[0], rows, columns, gy[3], gx[3], groups, gx[1], gx[2], gx[3])
                  for rows in axes[0] for columns in axes[1])
 
 
-def _flat(pixels: int, channels: int, filters: int, groups: int, most: int = PIXELS
+def _flat(pixels: int, channels: int, filters: int, groups: int, pitch: int, most: int = PIXELS
           ) -> Correlation:
     one = Axis(1, 1, 1, (0,), kept=(0,))
     return Correlation(1, Axis(pixels, pixels, 1, (0,), kept=(0,)), one, channels, filters, groups,
-                       pixels, 1, most)
+                       pixels, 1, pitch, most)
 
 
 def _phases(size: int, window: int, length: int, stride: int, before: int, dilation: int

@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 
 from ... import config
+from ...backend.arrays import pitch
 from ...backend.cpu import Range, inline, kernel, ranges, run_slots
+from ...backend.rows import flat
 from ...backend.simd import lanes, load, prefetch, store
 from ...backend.tiles import (
     add_products,
@@ -242,10 +244,10 @@ def run_correlation(c: Correlation, x: np.ndarray, w: np.ndarray, b: np.ndarray 
         _pack_bias(work["bias"], b, shape, c.filters // c.groups)
     floor = x.dtype.type(0 if relu else NO_FLOOR)
     finish, ahead = relu or b is not None, AHEAD * c.channels if c.taps == 1 else 0
-    flat = out.reshape(-1)
+    result = flat(out)
     run_slots(_correlate_kernel(rows, vectors, width, more is not None), _parts(c),
               x.reshape(-1), work["slab"], packed, work["bias"],
-              flat if more is None else more.reshape(-1), flat, work["spare"], work["short"],
+              result if more is None else more.reshape(-1), result, work["spare"], work["short"],
               *c.tables(rows), _flat(rows, width), finish, ahead, floor,
               x.dtype.type(ceiling))
 
@@ -288,7 +290,8 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, out: np.ndarra
            work: dict, stride: Shape, padding: Pads, dilation: Shape, groups: int,
            relu: bool = False, ceiling: float = np.inf, more: np.ndarray | None = None) -> None:
     """Write the convolution of x with w, plus b; limited to [0, ceiling] if `relu`; plus more."""
-    c = correlation.forward(x.shape, w.shape[:2], out.shape, stride, padding, dilation, groups)
+    c = correlation.forward(x.shape, w.shape[:2], out.shape, stride, padding, dilation, groups,
+                            pitch=pitch(out) or 0)
     run_correlation(c, x, w, b, out, work, turned=False, relu=relu, ceiling=ceiling, more=more)
 
 

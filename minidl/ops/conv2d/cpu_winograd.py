@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 
 from ... import config
+from ...backend.arrays import pitch
 from ...backend.cpu import Range, inline, kernel, ranges, run_slots
+from ...backend.rows import flat
 from ...backend.simd import (
     lanes,
     load,
@@ -108,8 +110,8 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, r: int, adds: bool
 
     @kernel
     def forward(start, stop, slot, x, u, bias, more, y, vs, all_products, spares, lefts, tops,
-                numbers, floor, ceiling):
-        """Compute blocks [start, stop)."""
+                numbers, pitch, floor, ceiling):
+        """Compute blocks [start, stop); `pitch` is from one pixel of y to the next."""
         v, products, spare = vs[slot], all_products[slot], spares[slot]
         out_height, out_length, filters = numbers[4], numbers[5], numbers[6]
         depth, tiles, gap = numbers[13], numbers[14], numbers[15]
@@ -137,16 +139,16 @@ def _forward_kernel(rows: int, vectors: int, lane_count: int, r: int, adds: bool
                     number = first + tile
                     row, column = number // across % down * m, number % across * m
                     corner = ((number // (down * across) * out_height + row) * out_length
-                              + column) * filters
+                              + column) * pitch
                     for lane in range(0, width, lane_count):
                         k = panel * width + lane
                         b = load(bias, k)
                         transform_products(products, tile * width + lane, product_step, spare,
                                            lane_count, m, r, n)
                         for i in range(min(m, out_height - row)):
-                            at = corner + i * out_length * filters + k
+                            at = corner + i * out_length * pitch + k
                             for j in range(min(m, out_length - column)):
-                                put_pixel(y, at + j * filters,
+                                put_pixel(y, at + j * pitch,
                                           load(spare, (i * n + j) * lane_count), b, floors,
                                           ceilings, filters - k, more, adds)
 
@@ -185,12 +187,12 @@ def _run(t: Tiling, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, out: np.
     work["bias"].fill(0)
     if b is not None:
         work["bias"][:t.filters] = b
-    flat = out.reshape(-1)
+    result = flat(out)
     run_slots(_forward_kernel(t.rows, t.vectors, t.width // t.vectors, t.r, more is not None),
               _parts(t), x.reshape(-1), work["u"].reshape(-1), work["bias"],
-              flat if more is None else more.reshape(-1), flat, work["v"], work["products"],
+              result if more is None else more.reshape(-1), result, work["v"], work["products"],
               work["spare"], _steps(t.tiles, t.depth), _steps(t.tiles, t.width), tuple(t),
-              x.dtype.type(0 if relu else -np.inf), x.dtype.type(ceiling))
+              pitch(out), x.dtype.type(0 if relu else -np.inf), x.dtype.type(ceiling))
 
 
 @cache

@@ -189,6 +189,10 @@ def _asked(place: str, question: str, *specs: Any, **attrs: Any) -> bool:
     return getattr(import_module(module), f"{name}_{question}")(*specs, **attrs)
 
 
+PITCHED = "winograd", "direct"
+"""Variants whose convolution writes into a part of the channels, too."""
+
+
 def _kernels(name: str, direct: str = "cpu_direct", winograd: str = "cpu_winograd",
              depthwise: str = "cpu_depthwise") -> tuple[Kernel, ...]:
     """Return the variants, best first; each file has the function and its workspace."""
@@ -196,7 +200,8 @@ def _kernels(name: str, direct: str = "cpu_direct", winograd: str = "cpu_winogra
         place = f"{__package__}.{file}:{name}"
         answers: dict[str, Any] = {q: partial(_asked, place, q) for q in questions}
         return Kernel(algorithm, place, workspace=partial(_workspace, place),
-                      tolerance=10 if algorithm == "winograd" else 1, **answers)
+                      tolerance=10 if algorithm == "winograd" else 1,
+                      pitched=name == "conv2d" and algorithm in PITCHED, **answers)
 
     return (variant("winograd", winograd, "accepts", "pays"),
             variant("depthwise", depthwise, "accepts"),

@@ -71,7 +71,7 @@ def _adding(kernel: Kernel) -> Kernel:
         return question and partial(_without_more, question)
 
     return replace(kernel, place=partial(_compute, kernel), accepts=about_op(kernel.accepts),
-                   pays=about_op(kernel.pays), workspace=about_op(kernel.workspace))
+                   pays=about_op(kernel.pays), workspace=about_op(kernel.workspace), pitched=False)
 
 
 def _without_more(question: Callable, *specs: Spec | None, **attrs: Any) -> Any:

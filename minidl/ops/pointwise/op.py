@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import DTypeError, ShapeError
 from ...spec import Spec, broadcast, need_float
 from ..broadcast import unbroadcast
-from ..registry import BadCall, Inferred, Rule, Sample, define, kernel_for
+from ..registry import BadCall, Inferred, Kernel, Rule, Sample, define, kernel_for
 
 # ---- expressions ---------------------------------------------------------------------------
 
@@ -330,7 +330,8 @@ def _astype_gradient(run: Callable, gy: np.ndarray, x_spec: Spec) -> np.ndarray:
     return gy if gy.dtype == x_spec.dtype else run("copy", gy, dtype=x_spec.dtype.name)
 
 
-define("copy", inputs=("x",), infer=_infer_copy, kernel=f"{__package__}.cpu:copy", strided=True,
+define("copy", inputs=("x",), infer=_infer_copy, strided=True,
+       kernels=(Kernel("default", f"{__package__}.cpu:copy", pitched=True),),
        reference=lambda x, dtype=None: x.astype(dtype or x.dtype),
        gradients={"x": _astype_gradient}, doc="y = x, C-contiguous, of type dtype if given",
        samples=(Sample(((3, 4),)), Sample(((3, 4),), {"dtype": "float32"}, wrt=())))
