@@ -40,11 +40,16 @@ class Holder(Configurable):
     built = False
     _trainable = True
     _child_names: dict[int, tuple[str, Module]] = {}  # noqa: RUF012 (replaced, never changed)
+    _without_parts = frozenset({"_given", "_child_names", "_seen"})  # attributes with none inside
 
     def named_children(self) -> dict[str, Module]:
         """Return the modules directly inside, by attribute name ("blocks/0" in a list)."""
         kind: Any = Holder  # every holder is a module
-        return {name: part for name, part in parts_of(vars(self)) if isinstance(part, kind)}
+        return {name: part for name, part in self.parts() if isinstance(part, kind)}
+
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """Yield the modules, parameters and buffers directly inside, with their paths."""
+        return parts_of(item for item in vars(self).items() if item[0] not in self._without_parts)
 
     def children(self) -> list[Module]:
         """Return the modules directly inside, each once."""
@@ -177,17 +182,14 @@ def _once(things: Iterable[Any]) -> list[Any]:
     return list({id(thing): thing for thing in things}.values())
 
 
-def parts_of(holder: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the values in attributes, and in lists, tuples and dicts there, with their paths."""
-    for key, value in holder.items():
+def parts_of(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the modules and tensors among values, and in lists, tuples and dicts there, by path."""
+    for key, value in items:
         if isinstance(value, (Holder, Tensor)):
             yield str(key), value
-        elif key in ("_given", "_child_names", "_seen"):
-            continue
-        elif isinstance(value, dict):
-            yield from ((f"{key}/{k}", v) for k, v in parts_of(value))
-        elif isinstance(value, (list, tuple)):
-            yield from ((f"{key}/{k}", v) for k, v in parts_of(dict(enumerate(value))))
+        elif isinstance(value, (dict, list, tuple)) and value:
+            inside = value.items() if isinstance(value, dict) else enumerate(value)
+            yield from ((f"{key}/{k}", v) for k, v in parts_of(inside))
 
 
 @contextmanager

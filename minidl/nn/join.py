@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 from .. import config
 from ..autograd.tape import apply
 from ..autograd.tensor import Tensor, empty
@@ -58,7 +60,11 @@ class Join:
         """
         if self.symbol not in values:
             values[self.symbol] = empty((len(x), *self.symbol.trials[0].shape[1:]), x.dtype)
-        return values[self.symbol][..., self.borders[which]:self.borders[which + 1]]
+        y = values[self.symbol]
+        return Tensor.own(self._cut(y, which), y.storage)
+
+    def _cut(self, y: Tensor, which: int) -> np.ndarray:
+        return y.array[..., self.borders[which]:self.borders[which + 1]]
 
     def whole(self, inputs: Sequence[Tensor], values: Values) -> Tensor | None:
         """Return all inputs side by side, None where none of them was computed in its place."""
@@ -66,9 +72,8 @@ class Join:
         if y is None or any(value.dtype != y.dtype for value in inputs):
             return None
         for which, value in enumerate(inputs):
-            part = self.part(which, values, value)
-            if address(part.array) != address(value.array):
-                apply("copy", value, out=part)
+            if address(self._cut(y, which)) != address(value.array):
+                apply("copy", value, out=self.part(which, values, value))
         return y
 
 

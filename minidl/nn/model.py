@@ -33,6 +33,9 @@ class Model(Module):
     ((None, 3), ['dense', 'scores'])
     """
 
+    _without_parts = Module._without_parts | {"inputs", "outputs", "nodes", "_layers", "_steps",
+                                              "_pairs", "_joins"}
+
     def __init__(self, inputs: Symbol | Sequence[Symbol], outputs: Any, name: str | None = None,
                  **base: Any) -> None:
         super().__init__(name, **base)

@@ -23,11 +23,10 @@ T = TypeVar("T", bound=Tensor)
 
 def named_tensors(module: Holder, kind: type[T]) -> dict[str, T]:
     """Return all tensors of a class by path, each once."""
-    from .holder import parts_of
     found: dict[str, T] = {}
     seen: set[int] = set()
     for path, part in module.named_modules().items():
-        for name, tensor in parts_of(vars(part)):
+        for name, tensor in part.parts():
             if isinstance(tensor, kind) and id(tensor) not in seen:
                 seen.add(id(tensor))
                 found[f"{path}/{name}" if path else name] = tensor

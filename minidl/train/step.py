@@ -278,7 +278,8 @@ def predict(model: Any, batches: Iterable[Batch]) -> Any:
             y = model(inputs_of(batch.x, *kind))
             several = isinstance(y, (list, tuple))
             parts.append([to_host(part.array) for part in (y if several else [y])])
-    whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    columns = zip(*parts, strict=True)
+    whole = [np.concatenate(c) if len(c) > 1 else c[0] for c in columns]
     return whole if several else whole[0]
 
 
@@ -294,4 +295,5 @@ def mode(model: Any, training: bool) -> Iterator[None]:
             with config.no_grad():
                 yield
     finally:
-        model.train(before)
+        if before != training:
+            model.train(before)
