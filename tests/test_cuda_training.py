@@ -16,6 +16,7 @@ from minidl.backend import device as devices
 from minidl.backend.cpu import cache_folder
 from minidl.errors import DeviceError, MinidlError
 from minidl.models.zoo import ENTRIES
+from minidl.nn import fuse
 from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.plan import record
 from minidl.testing.host_cuda import emulated
@@ -205,6 +206,19 @@ def test_fit_evaluate_predict_and_save(tmp_path):
     for name, array in gpu.state_dict().items():
         np.testing.assert_array_equal(again.state_dict()[name], array)
     again.fit(x, y, epochs=1, verbose=0, device="cuda")
+
+
+def test_slices_of_a_batch_and_joined_convolutions(monkeypatch):
+    monkeypatch.setattr(fuse, "SLICE", 1)  # so that a sample at a time is pooled
+    x = dl.Input((6, 6, 3))
+    y = L.MaxPooling2D(2)(L.Conv2D(4, 3, activation="relu")(x))
+    model = dl.Model(x, L.Concatenate()([L.Conv2D(5, 1)(y), L.Conv2D(6, 1, activation="relu")(y)]))
+    images = np.random.default_rng(2).standard_normal((3, 6, 6, 3), "float32")
+    with dl.no_grad(), config.avoid(*EXACT):
+        wanted = model(images).numpy()
+        got = model.to("cuda")(images)
+    assert got.device == "cuda"
+    np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_the_state_of_an_optimizer_follows():
