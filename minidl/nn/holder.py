@@ -45,11 +45,7 @@ class Holder(Configurable):
     def named_children(self) -> dict[str, Module]:
         """Return the modules directly inside, by attribute name ("blocks/0" in a list)."""
         kind: Any = Holder  # every holder is a module
-        return {name: part for name, part in self.parts() if isinstance(part, kind)}
-
-    def parts(self) -> Iterator[tuple[str, Any]]:
-        """Yield the modules, parameters and buffers directly inside, with their paths."""
-        return parts_of(item for item in vars(self).items() if item[0] not in self._without_parts)
+        return {name: part for name, part in parts_of(self) if isinstance(part, kind)}
 
     def children(self) -> list[Module]:
         """Return the modules directly inside, each once."""
@@ -57,18 +53,7 @@ class Holder(Configurable):
 
     def named_modules(self) -> dict[str, Module]:
         """Return this module (path "") and all modules inside by path, each once."""
-        found: dict[str, Module] = {}
-        seen: set[int] = set()
-        pending: list[tuple[str, Module]] = [("", self)]  # type: ignore[list-item]
-        while pending:
-            path, module = pending.pop()
-            if id(module) in seen:
-                continue
-            seen.add(id(module))
-            found[path] = module
-            inside = module.named_children().items()
-            pending += [(f"{path}/{n}" if path else n, m) for n, m in inside][::-1]
-        return found
+        return dict(walk(self))
 
     def modules(self) -> list[Module]:
         """Return this module and all modules inside, outer ones first."""
@@ -167,7 +152,7 @@ class Holder(Configurable):
     @property
     def device(self) -> str:
         """Where the weights lie, "cpu" where there are none."""
-        return next((p.device for p in self.parameters()), HOST)
+        return next((p.device for _, p in state.tensors(self, Parameter)), HOST)
 
     def name_of(self, child: Module) -> str:
         """Return a child's name here, also of one that is held where nobody finds it."""
@@ -182,14 +167,34 @@ def _once(things: Iterable[Any]) -> list[Any]:
     return list({id(thing): thing for thing in things}.values())
 
 
-def parts_of(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yield the modules and tensors among values, and in lists, tuples and dicts there, by path."""
+def walk(module: Any) -> Iterator[tuple[str, Module]]:
+    """Yield a module (path "") and all modules inside with their paths, each once."""
+    seen: set[int] = set()
+    pending: list[tuple[str, Module]] = [("", module)]
+    while pending:
+        path, module = pending.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        yield path, module
+        inside = module.named_children().items()
+        pending += [(f"{path}/{n}" if path else n, m) for n, m in inside][::-1]
+
+
+def parts_of(module: Holder) -> Iterator[tuple[str, Any]]:
+    """Yield the modules and tensors directly inside a module, with their paths."""
+    apart = module._without_parts
+    return _parts_among(item for item in vars(module).items() if item[0] not in apart)
+
+
+def _parts_among(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the modules and tensors among values, and in lists, tuples and dicts there."""
     for key, value in items:
         if isinstance(value, (Holder, Tensor)):
             yield str(key), value
         elif isinstance(value, (dict, list, tuple)) and value:
             inside = value.items() if isinstance(value, dict) else enumerate(value)
-            yield from ((f"{key}/{k}", v) for k, v in parts_of(inside))
+            yield from ((f"{key}/{k}", v) for k, v in _parts_among(inside))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -21,16 +21,20 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Tensor)
 
 
-def named_tensors(module: Holder, kind: type[T]) -> dict[str, T]:
-    """Return all tensors of a class by path, each once."""
-    found: dict[str, T] = {}
+def tensors(module: Holder, kind: type[T]) -> Iterator[tuple[str, T]]:
+    """Yield all tensors of a class with their paths, each once."""
+    from .holder import parts_of, walk
     seen: set[int] = set()
-    for path, part in module.named_modules().items():
-        for name, tensor in part.parts():
+    for path, part in walk(module):
+        for name, tensor in parts_of(part):
             if isinstance(tensor, kind) and id(tensor) not in seen:
                 seen.add(id(tensor))
-                found[f"{path}/{name}" if path else name] = tensor
-    return found
+                yield f"{path}/{name}" if path else name, tensor
+
+
+def named_tensors(module: Holder, kind: type[T]) -> dict[str, T]:
+    """Return all tensors of a class by path, each once."""
+    return dict(tensors(module, kind))
 
 
 def _all(module: Holder) -> dict[str, Tensor]:
