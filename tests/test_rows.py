@@ -59,3 +59,14 @@ def test_the_end_of_a_long_array(length: int) -> None:
     rows.copy(source, target[1:-1])
     np.testing.assert_array_equal(target[1:-1], source)
     assert np.isnan(target[[0, -1]]).all()
+
+
+def test_fields_of_records_that_lie_odd_bytes_apart() -> None:
+    records = np.zeros(3 * POINTWISE_GRAIN, [("mark", "int32"), ("value", "float64")])
+    records["value"] = np.random.default_rng(4).random(len(records))
+    got = np.empty(len(records))
+    rows.copy(records["value"], got)
+    np.testing.assert_array_equal(got, records["value"])
+    rows.copy(got[::-1], records["value"])
+    np.testing.assert_array_equal(records["value"], got[::-1])
+    assert not records["mark"].any()

@@ -6,8 +6,7 @@ here (`register`), and have NumPy's shapes, strides, slices and views.
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +35,36 @@ def packed(array: Any) -> bool:
     return flags.carray if device_of(array) == HOST else flags.c_contiguous
 
 
+class Rows(NamedTuple):
+    """How the elements of an array lie: `number` rows of `width`, each `step` after the last."""
+
+    number: int
+    width: int
+    step: int
+
+
+def rows_of(array: np.ndarray) -> Rows | None:
+    """Return how an array lies, None where not in rows at equal distances.
+
+    >>> x = np.zeros((2, 3, 8), "float32")
+    >>> rows_of(x), rows_of(x[:, :, 2:6]), rows_of(x[:, 1:, 2:6])
+    (Rows(number=1, width=48, step=48), Rows(number=6, width=4, step=8), None)
+    """
+    size = array.itemsize
+    axes = [axis for axis in zip(array.shape, array.strides, strict=True) if axis[0] != 1]
+    width = 1
+    while axes and axes[-1][1] == width * size:
+        width *= axes.pop()[0]
+    if not axes:
+        return Rows(1, width, width)
+    count, step = axes.pop()
+    while axes and axes[-1][1] == step * count:
+        count *= axes.pop()[0]
+    if axes or step < width * size or step % size:  # fields of records may be odd bytes apart
+        return None
+    return Rows(count, width, step // size)
+
+
 def pitch(array: Any) -> int | None:
     """Return how many elements lie from one row of the last axis to the next, None if that varies.
 
@@ -43,17 +72,10 @@ def pitch(array: Any) -> int | None:
     >>> pitch(x), pitch(x[..., 2:6]), pitch(x[:, :2, 2:6]), pitch(x[..., ::2])
     (8, 8, None, None)
     """
-    if array.flags.c_contiguous or array.ndim < 2:
-        return array.shape[-1] if array.flags.c_contiguous and array.ndim else None
-    if array.strides[-1] != array.itemsize and array.shape[-1] != 1:
-        return None
-    rows = [axis for axis in zip(array.shape, array.strides, strict=True) if axis[0] != 1]
-    if array.shape[-1] != 1:
-        rows.pop()
-    for (_, outer), (count, inner) in itertools.pairwise(rows):
-        if outer != count * inner:
-            return None
-    return rows[-1][1] // array.itemsize
+    if array.flags.c_contiguous:
+        return array.shape[-1] if array.ndim else None
+    rows = rows_of(array)
+    return rows.step if rows is not None and rows.width == array.shape[-1] else None
 
 
 def share_memory(one: Any, other: Any) -> bool:

@@ -8,43 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 
+from .arrays import Rows, rows_of
 from .cpu import POINTWISE_GRAIN, kernel, run_ranges
 from .simd import is_far, lanes, lanes_of, load, store, stream
 
 WORDS: dict[int, np.dtype] = {4: np.dtype("float32"), 8: np.dtype("float64")}
 """Types that elements of so many bytes are copied as; their bits stay as they are."""
-
-
-class Rows(NamedTuple):
-    """How the elements of an array lie: `number` rows of `width`, each `step` after the last."""
-
-    number: int
-    width: int
-    step: int
-
-
-def rows_of(array: np.ndarray) -> Rows | None:
-    """Return how an array lies, None where not in rows at equal distances.
-
-    >>> x = np.zeros((2, 3, 8), "float32")
-    >>> rows_of(x), rows_of(x[:, :, 2:6]), rows_of(x[:, 1:, 2:6])
-    (Rows(number=1, width=48, step=48), Rows(number=6, width=4, step=8), None)
-    """
-    axes = [(n, s // array.itemsize) for n, s in zip(array.shape, array.strides, strict=True)
-            if n != 1]
-    width = 1
-    while axes and axes[-1][1] == width:
-        width *= axes.pop()[0]
-    if not axes:
-        return Rows(1, width, width)
-    count, step = axes.pop()
-    while axes and axes[-1][1] == step * count:
-        count *= axes.pop()[0]
-    return None if axes or step < width else Rows(count, width, step)
 
 
 def copy(source: np.ndarray, target: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..nn import Model, Sequential
 from ..nn.graph import InputLayer, Node
+from ..nn.holder import walk
 from ..nn.merge import Arithmetic
 from ..nn.module import Module
 from ..nn.naming import snake_case
@@ -44,16 +45,7 @@ def keras_paths(module: Module) -> Iterator[tuple[str, Module]]:
 
     Layers of models are numbered by class; parts of other modules go by their attribute.
     """
-    seen: set[int] = set()
-    pending = [("", module)]
-    while pending:
-        path, part = pending.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        yield path, part
-        inside = [(f"{path}/{name}" if path else name, child) for name, child in _inside(part)]
-        pending += inside[::-1]
+    return walk(module, _inside)
 
 
 def _inside(module: Module) -> Iterator[tuple[str, Module]]:

@@ -167,8 +167,17 @@ def _once(things: Iterable[Any]) -> list[Any]:
     return list({id(thing): thing for thing in things}.values())
 
 
-def walk(module: Any) -> Iterator[tuple[str, Module]]:
-    """Yield a module (path "") and all modules inside with their paths, each once."""
+def _children(module: Module) -> Iterable[tuple[str, Module]]:
+    return module.named_children().items()
+
+
+def walk(module: Any, inside: Callable[[Module], Iterable[tuple[str, Module]]] = _children
+         ) -> Iterator[tuple[str, Module]]:
+    """Yield a module (path "") and all modules inside with their paths, each once.
+
+    Args:
+        inside: returns the modules directly inside one, with their names there.
+    """
     seen: set[int] = set()
     pending: list[tuple[str, Module]] = [("", module)]
     while pending:
@@ -177,8 +186,7 @@ def walk(module: Any) -> Iterator[tuple[str, Module]]:
             continue
         seen.add(id(module))
         yield path, module
-        inside = module.named_children().items()
-        pending += [(f"{path}/{n}" if path else n, m) for n, m in inside][::-1]
+        pending += [(f"{path}/{n}" if path else n, m) for n, m in inside(module)][::-1]
 
 
 def parts_of(module: Holder) -> Iterator[tuple[str, Any]]:
