@@ -25,8 +25,8 @@ MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 LINES = 400
 
 LEVELS = (("errors", "config", "spec", "random", "files"), ("backend",), ("ops",), ("dispatch",),
-          ("autograd",), ("plan", "optim", "data", "testing"), ("viz",), ("train",), ("nn",),
-          ("io",), ("models",), ("recipes",), ("__init__",), ("cli",), ("__main__",))
+          ("autograd",), ("plan", "optim", "data", "testing", "watch"), ("viz",), ("train",),
+          ("nn",), ("io",), ("models",), ("recipes",), ("__init__",), ("cli",), ("__main__",))
 """Lowest first; a module imports from lower ones or from its own folder."""
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import config
 from ..errors import ArgumentError, FormatError, MinidlError
 from ..nn import Input, Model, Module, Symbol
 from ..nn.graph import Node
-from ..nn.holder import mode
 from ..nn.tree import leaves
+from ..watch import inference
 from .onnx_file import MOST_BYTES, PathLike, library, write
 from .onnx_graph import Graph, Step, Value, first_axes, last_axes, place_of, refused
 from .onnx_layers import ANY_ORDER, KEEPING, LAYERS
@@ -53,7 +52,7 @@ def save_onnx(model: Module, path: PathLike, layout: str = "NCHW", opset: int = 
     """
     onnx = library()
     _check(layout, opset, batch, onnx.defs.onnx_opset_version())
-    with mode(model, False), config.no_grad():
+    with inference(model):
         whole = as_graph(model)
         writer = _Writer(model, Graph(opset), layout)
         inputs, outputs = writer.run(whole)

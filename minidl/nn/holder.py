@@ -12,6 +12,7 @@ from .. import config, random
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor, TensorLike
 from ..backend.arrays import HOST
+from ..watch import mode
 from . import state
 from .configurable import Configurable
 
@@ -203,18 +204,6 @@ def _parts_among(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
         elif isinstance(value, (dict, list, tuple)) and value:
             inside = value.items() if isinstance(value, dict) else enumerate(value)
             yield from ((f"{key}/{k}", v) for k, v in _parts_among(inside))
-
-
-@contextmanager
-def mode(module: Holder, training: bool) -> Iterator[None]:
-    """Let a module and all inside be in training or not, for the block."""
-    before = [(m, m.training) for m in module.modules()]
-    module.train(training)
-    try:
-        yield
-    finally:
-        for inner, was in before:
-            inner.training = was
 
 
 @contextmanager

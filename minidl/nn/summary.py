@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..autograd import tape
 from ..autograd.tensor import Tensor
 from ..errors import GraphError
 from ..spec import Spec
+from ..watch import hooked, multiply_adds
 from .graph import LENGTHS
 from .holder import shapes_only
 from .model import Model
@@ -24,7 +25,6 @@ from .peak import Peak, peak_of, size_text
 from .shapes import map_shapes
 from .tree import leaves, map_tree
 
-PRODUCTS = ("conv", "linear", "matmul")  # ops whose work is multiply-adds, by how names begin
 COLUMNS = ("Layer", "Type", "Output shape", "Parameters", "Multiply-adds", "Saved")
 
 
@@ -126,17 +126,9 @@ class _Watch:
         self.names = {id(module): name for name, module in found.items()}
         self.modules = list(found.values())
 
-    @contextmanager
-    def hooks(self) -> Iterator[None]:
+    def hooks(self) -> AbstractContextManager[None]:
         """Watch inside the block."""
-        removers = [m.register_forward_pre_hook(self._before) for m in self.modules]
-        removers += [m.register_forward_hook(self._after) for m in self.modules]
-        try:
-            with dispatch.hook(self._op):
-                yield
-        finally:
-            for remove in removers:
-                remove()
+        return hooked(self.modules, self._before, self._after, self._op)
 
     def _before(self, module: Module, inputs: Any) -> None:
         self.open = self._row(self.names[id(module)], type(module).__name__)
@@ -156,8 +148,7 @@ class _Watch:
         if row is None:
             row = self._row(call.plan.op.name, "(operation)")
             row.shape = call.out[0].shape[1:]
-        if call.plan.op.name.startswith(PRODUCTS):
-            row.multiply_adds += call.plan.flops // 2
+        row.multiply_adds += multiply_adds(call)
 
     def _row(self, name: str, kind: str) -> Row:
         row = Row(name, kind, start=next(tape._numbers))  # a mark between the nodes of the tape

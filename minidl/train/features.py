@@ -16,7 +16,8 @@ from ..data import DataLoader, HDF5Source, ImageFiles, Rows
 from ..data.loader import Batch
 from ..data.resumable import ResumableHDF5Writer
 from ..errors import ArgumentError, ShapeError
-from .step import inputs_of, kind_of, mode
+from ..watch import inference
+from .step import inputs_of, kind_of
 
 POOLINGS: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
     None: lambda y: y.reshape(len(y), -1),
@@ -77,7 +78,7 @@ def extract_features(model: Any, x: Any, y: Any, path: str | os.PathLike[str], *
                              label_names=label_names, overwrite=overwrite) as writer:
         before, begun = writer.rows, time.perf_counter()
         with _bar(Path(path).name, len(x), before, progress) as advance, \
-                mode(model, training=False):
+                inference(model):
             for rows, labels in _features(body, loader, before // batch_size, pooling):
                 writer.add(rows, labels)
                 advance(len(rows))

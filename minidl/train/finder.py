@@ -13,8 +13,9 @@ import numpy as np
 from .. import random, viz
 from ..errors import ArgumentError
 from ..spec import tuple_of
+from ..watch import mode
 from .feed import Batch, Feed, feed
-from .step import Compiled, Tracker, build, mode, train_step
+from .step import Compiled, Tracker, build, train_step
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

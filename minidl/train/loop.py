@@ -9,13 +9,14 @@ from typing import Any
 from weakref import ref
 
 from ..errors import ArgumentError
+from ..watch import mode
 from . import resume as resuming
 from .callback import Callback, CallbackList, History, Logs
 from .feed import Batch, Feed
 from .interrupt import Interruption
 from .late import LateLogs
 from .replay import Steps
-from .step import Compiled, Tracker, build, judge, mode
+from .step import Compiled, Tracker, build, judge
 
 
 class Run:

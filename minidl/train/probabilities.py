@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..watch import inference
 from .losses import NLL, BinaryCrossentropy, Loss
-from .step import inputs_of, kind_of, mode
+from .step import inputs_of, kind_of
 
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1 before a logarithm
 
@@ -27,7 +28,7 @@ def probabilities(model: Any, outputs: np.ndarray) -> np.ndarray:
 
 def probabilities_of(model: Any, x: Any) -> np.ndarray:
     """Return a model's probabilities for a batch of inputs."""
-    with mode(model, training=False):
+    with inference(model):
         return probabilities(model, model(inputs_of(x, *kind_of(model.parameters()))).numpy())
 
 

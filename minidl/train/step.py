@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from ..backend.arrays import HOST
 from ..backend.device import to_host
 from ..errors import ArgumentError
 from ..optim.parameters import Pair, penalty_of
+from ..watch import inference
 from .feed import Batch
 from .losses import Loss
 from .metric import Mean, Metric, State
@@ -126,7 +126,7 @@ def kind_of(parameters: Sequence[Parameter]) -> tuple[np.dtype, str]:
 def build(model: Any, batches: Iterable[Batch]) -> None:
     """Let a model that makes its weights at the first call make them now, for such batches."""
     if not getattr(model, "built", True):
-        with mode(model, training=False), config.shapes_only():
+        with inference(model), config.shapes_only():
             model(next(iter(batches)).x)
 
 
@@ -258,7 +258,7 @@ def judge(model: Any, how: Compiled, batches: Iterable[Batch], tracker: Tracker,
     """
     tracker.reset()
     parameters = model.parameters()
-    with mode(model, training=False):
+    with inference(model):
         known = known_penalties(parameters)
         extra = penalty([p for p in parameters if p not in known])
         costs = costs_of(known) + ([] if extra is None else [extra.array])
@@ -273,7 +273,7 @@ def predict(model: Any, batches: Iterable[Batch]) -> Any:
     """Return the model's outputs for all samples; a list of arrays where it has several."""
     parts: list[list[np.ndarray]] = []
     kind, several = kind_of(model.parameters()), False
-    with mode(model, training=False):
+    with inference(model):
         for batch in batches:
             y = model(inputs_of(batch.x, *kind))
             several = isinstance(y, (list, tuple))
@@ -281,19 +281,3 @@ def predict(model: Any, batches: Iterable[Batch]) -> Any:
     columns = zip(*parts, strict=True)
     whole = [np.concatenate(c) if len(c) > 1 else c[0] for c in columns]
     return whole if several else whole[0]
-
-
-@contextmanager
-def mode(model: Any, training: bool) -> Iterator[None]:
-    """Let the model be in training, or in use and without recording, inside the block."""
-    before = model.training
-    model.train(training)
-    try:
-        if training:
-            yield
-        else:
-            with config.no_grad():
-                yield
-    finally:
-        if before != training:
-            model.train(before)

@@ -13,12 +13,13 @@ import numpy as np
 from .. import config, optim
 from ..errors import ArgumentError
 from ..spec import tuple_of
+from ..watch import mode
 from . import checkpoint, losses, metrics
 from .callback import Callback, History
 from .feed import Batch, Feed, feed, several, source, split, weighted
 from .loop import Run
 from .progress import progress, summary_line
-from .step import Compiled, Tracker, build, judge, mode, predict, train_step
+from .step import Compiled, Tracker, build, judge, predict, train_step
 
 PathLike = str | os.PathLike[str]
 

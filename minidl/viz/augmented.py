@@ -9,6 +9,7 @@ import numpy as np
 from .. import config, random
 from ..data import Pipeline
 from ..errors import ArgumentError, ShapeError
+from ..watch import mode
 from .figure import displayable, new_figure, picture_axes, square_grid, to_numpy
 
 if TYPE_CHECKING:
@@ -72,12 +73,10 @@ def _samples(images: np.ndarray, augmentation: Augmentation, seed: int) -> np.nd
 
 
 def _in_training(images: np.ndarray, layers: Any, seed: int) -> np.ndarray:
-    before, training = random.default.state, layers.training
+    before = random.default.state
     try:
         random.default.seed(seed)
-        layers.train()
-        with config.no_grad():
+        with mode(layers, training=True), config.no_grad():
             return np.array(layers(images).array)
     finally:
         random.default.state = before
-        layers.train(training)

@@ -7,7 +7,7 @@ the hooks. Nothing random is drawn.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from .. import config
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
+from ..watch import mode
 
 Replace = Callable[[Any], "Tensor | None"]
 
@@ -27,16 +28,13 @@ class _Reached(BaseException):
 def in_use(model: Any) -> Iterator[None]:
     """Let a model and all inside be out of training, and no weight get a gradient, for the block.
     """
-    before = [(module, module.training) for module in model.named_modules().values()]
     trained = model.trainable_parameters()
-    model.train(False)
-    _set_trainable(trained, False)
-    try:
-        yield
-    finally:
-        _set_trainable(trained, True)
-        for module, was in before:
-            module.training = was
+    with mode(model, training=False):
+        _set_trainable(trained, False)
+        try:
+            yield
+        finally:
+            _set_trainable(trained, True)
 
 
 def _set_trainable(parameters: Sequence[Any], value: bool) -> None:
@@ -53,12 +51,10 @@ def observed(modules: dict[str, Any], see: Callable[[str, Any], Any]) -> Iterato
     def hook(name: str) -> Callable[[Any, Any, Any], Any]:
         return lambda module, inputs, output: see(name, output)
 
-    removers = [module.register_forward_hook(hook(name)) for name, module in modules.items()]
-    try:
+    with ExitStack() as stack:
+        for name, module in modules.items():
+            stack.callback(module.register_forward_hook(hook(name)))
         yield
-    finally:
-        for remove in removers:
-            remove()
 
 
 # ---- outputs -------------------------------------------------------------------------------

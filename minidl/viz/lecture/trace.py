@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,10 @@ from ... import config, dispatch
 from ...autograd.tensor import Tensor
 from ...errors import ArgumentError, ShapeError
 from ...ops.lift import lifted_attrs
+from ...watch import PRODUCTS, hooked, mode, multiply_adds
 from .loss import Loss, loss_of
 
-PRODUCTS = ("conv", "linear", "matmul")  # ops whose work is multiply-adds, by how names begin
+WINDOWED = (*PRODUCTS, "max_pool", "average_pool")  # how the names of ops begin that do the work
 
 
 @dataclass
@@ -91,7 +92,7 @@ def walk(model: Any, sample: Any, label: int | None = None) -> Trace:
     x = Tensor(_batch_of_one(model, sample), requires_grad=True)
     watch = _Watch(model, x)
     with ExitStack() as stack:
-        for block in (_in_use(model), _own_gradients(model), config.enable_grad()):
+        for block in (mode(model, training=False), _own_gradients(model), config.enable_grad()):
             stack.enter_context(block)
         with watch.hooks():
             y = model(x)
@@ -144,17 +145,9 @@ class _Watch:
         self.work: list[tuple[str, int, Mapping[str, Any]]] = []
         self.steps = [Step("input", None, [], self._number(x))]
 
-    @contextmanager
-    def hooks(self) -> Iterator[None]:
+    def hooks(self) -> AbstractContextManager[None]:
         """Watch inside the block."""
-        removers = [m.register_forward_pre_hook(self._before) for m in self.modules]
-        removers += [m.register_forward_hook(self._after) for m in self.modules]
-        try:
-            with dispatch.hook(self._op):
-                yield
-        finally:
-            for remove in removers:
-                remove()
+        return hooked(self.modules, self._before, self._after, self._op)
 
     def listen(self) -> None:
         """Let the gradient of every value be kept in backward."""
@@ -177,16 +170,14 @@ class _Watch:
 
     def _op(self, call: dispatch.Call, compute: Callable[[], None]) -> None:
         compute()
-        products = call.plan.op.name.startswith(PRODUCTS)
-        attrs = call.plan.attrs
-        self.work.append((call.plan.op.name, call.plan.flops // 2 * products,
-                          lifted_attrs(attrs) if "1d" in call.plan.op.name else attrs))
+        name, attrs = call.plan.op.name, call.plan.attrs
+        self.work.append((name, multiply_adds(call),
+                          lifted_attrs(attrs) if "1d" in name else attrs))
 
     def _after(self, module: Any, inputs: tuple[Any, ...], y: Any) -> None:
         outputs = [self._number(tensor) for tensor in _tensors(y)]
         given = [self._number(tensor) for tensor in _tensors(inputs)]
-        attrs = next((a for name, _, a in self.work if name.startswith((*PRODUCTS, "max_pool",
-                                                                        "average_pool"))), {})
+        attrs = next((a for name, _, a in self.work if name.startswith(WINDOWED)), {})
         if outputs:
             self.steps.append(Step(self.names[id(module)], module, given, outputs[0],
                                    sum(count for _, count, _ in self.work), attrs))
@@ -216,18 +207,6 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
 def _gradients(layer: Any) -> dict[str, np.ndarray]:
     parameters = layer.named_parameters() if layer is not None else {}
     return {name: np.array(p.grad.array) for name, p in parameters.items() if p.grad is not None}
-
-
-@contextmanager
-def _in_use(model: Any) -> Iterator[None]:
-    """Let a model and all inside be out of training for the block."""
-    before = [(module, module.training) for module in model.modules()]
-    model.train(False)
-    try:
-        yield
-    finally:
-        for module, was in before:
-            module.training = was
 
 
 @contextmanager
