@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from keras_twin import K, keras, scaled_difference, stir, twin
 
+import minidl as dl
 from minidl import models, nn
 from minidl.errors import FormatError
 from minidl.io.keras_files import read_keras_archive, read_keras_h5
 from minidl.io.keras_model import load_keras
 from minidl.io.keras_order import keras_layers
+from minidl.io.keras_padding import with_padding_layers
 from minidl.io.keras_save import save_keras
 from minidl.io.keras_write import save_keras_weights
 from minidl.io.match import match
@@ -214,7 +216,8 @@ def test_written_order_is_keras_order(tmp_path: Path) -> None:
     assert set(read_keras_archive(tmp_path / "m.keras").arrays) == set(ours.state_dict())
 
 
-@pytest.mark.parametrize("name", ["minivggnet", "minigooglenet", "imdb_conv1d"])
+@pytest.mark.parametrize("name", ["minivggnet", "minigooglenet", "imdb_conv1d", "squeezenet",
+                                  "resnet18", "resnet50", "resnet_tiny_imagenet"])
 def test_keras_loads_written_models(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     model = network(name).eval()
@@ -222,8 +225,9 @@ def test_keras_loads_written_models(name: str, tmp_path: Path) -> None:
     theirs = keras.saving.load_model(tmp_path / "m.keras")
     x = images(model, rng, 1)
     assert scaled_difference(model.predict(x), outputs(theirs, x)) < CLOSE
+    ours = keras_layers(with_padding_layers(model))
     assert [layer.name for layer in theirs.layers if not isinstance(layer, K.InputLayer)] == [
-        layer.name for layer in keras_layers(model) if not isinstance(layer, L.InputLayer)]
+        layer.name for layer in ours if not isinstance(layer, L.InputLayer)]
 
 
 @pytest.mark.parametrize("make", [shared_and_several, late])
@@ -238,11 +242,44 @@ def test_models_go_there_and_back(make: Callable[[], Any], tmp_path: Path) -> No
         np.testing.assert_allclose(first, second, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("googlenet", 'layer "block1_conv" (Conv2D): Keras has no padding=3; expected "valid" or'),
-    ("resnet18", "Keras has no padding=")])
-def test_models_that_keras_cannot_have(name: str, text: str, tmp_path: Path) -> None:
+def padded_by_numbers() -> Any:
+    """Return a model of layers and models that pad by numbers, one of them called twice."""
+    shared = L.Conv2D(3, 3, padding=((2, 1), (0, 1)), use_bias=False)
+    inner = dl.Sequential([
+        dl.Input((8, 6, 3)), L.Conv2D(4, 3, 2, padding=1, activation="relu"),
+        L.MaxPooling2D(3, 2, padding=1, name="pool")], name="inner")
+    x = dl.Input((8, 6, 3))
+    y = L.Activation("relu")(shared(shared(x)))
+    y = L.Concatenate()([y, L.Conv2D(2, 5, dilation_rate=2, padding=4, activation="relu")(y)])
+    y = L.DepthwiseConv2D(3, padding=(1, 0))(L.MaxPooling2D(3, 1, padding=1)(y))
+    y = L.Conv2D(3, 1, padding=0)(y)
+    sequence = L.Conv1D(4, 4, 3, padding=((2, 3),))(L.Reshape((-1, 3))(y))
+    return dl.Model(x, [y, inner(x), L.AveragePooling1D(3, 1, padding=1)(sequence)])
+
+
+def test_padding_by_numbers_becomes_layers(tmp_path: Path) -> None:
+    model = padded_by_numbers().eval()
+    before = {name: id(layer) for name, layer in model.named_modules().items()}
+    save_keras(model, tmp_path / "m.keras")
+    assert {name: id(layer) for name, layer in model.named_modules().items()} == before
+    x = np.random.default_rng(1).standard_normal((2, 8, 6, 3)).astype("float32")
+    theirs = keras.saving.load_model(tmp_path / "m.keras")
+    loaded = load_keras(tmp_path / "m.keras", show=False).eval()
+    for want, there, back in zip(model.predict(x), theirs(x), loaded.predict(x), strict=True):
+        assert scaled_difference(there.detach().numpy(), want) < CLOSE
+        assert scaled_difference(back, want) < CLOSE
+    assert [layer.name for layer in theirs.get_layer("inner").layers] == [
+        "conv2d_pad", "conv2d", "pool_pad", "pool"]
+
+
+@pytest.mark.parametrize(("make", "text"), [
+    (lambda: network("googlenet"), 'layer "norm1" (LocalResponseNormalization): Keras has no such'),
+    (lambda: dl.Sequential([dl.Input((8, 8, 3)), L.MaxPooling2D(3, 2, padding=1)]),
+     'has no padding=1; expected "valid" or "same", or an input that is never negative'),
+    (lambda: dl.Sequential([dl.Input((8, 8, 3)), L.ReLU(), L.AveragePooling2D(3, 2, padding=1)]),
+     'layer "average_pooling2d" (AveragePooling2D): Keras has no padding=1; expected "valid" or')])
+def test_models_that_keras_cannot_have(make: Callable[[], Any], text: str, tmp_path: Path) -> None:
     with pytest.raises(FormatError) as caught:
-        save_keras(network(name), tmp_path / "m.keras")
+        save_keras(make(), tmp_path / "m.keras")
     assert text in str(caught.value) and "save_keras_weights" in str(caught.value)
     assert list(tmp_path.iterdir()) == []

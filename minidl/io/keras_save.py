@@ -19,6 +19,7 @@ from ..nn.tree import leaves, map_tree
 from .keras_files import ARCHIVED, CONFIG
 from .keras_layers import LAYERS
 from .keras_order import keras_layers
+from .keras_padding import with_padding_layers
 from .keras_write import save_keras_weights
 
 _MODULES = {"initializer": "keras.initializers", "regularizer": "keras.regularizers",
@@ -30,11 +31,11 @@ _REMEDY = "Write the weights alone (save_keras_weights), and build the network i
 def save_keras(model: Any, path: str | Path) -> None:
     """Write a model as a `.keras` file, which `keras.saving.load_model(path)` makes again.
 
-    Sequential and graph models whose layers Keras has, too, one for one. It is not compiled there.
+    Sequential and graph models whose layers Keras has, too. It is not compiled there. Padding by
+    numbers, as in a ResNet, becomes a layer of zeros in front (`keras_padding.py`).
 
     Raises:
-        FormatError: Keras has no such layer, or a layer has an argument that Keras lacks, such as
-            whole-number padding.
+        FormatError: Keras has no such layer, or a layer has an argument that Keras lacks.
         CheckpointError: the file cannot be written.
 
     >>> from minidl.nn import Input
@@ -47,6 +48,7 @@ def save_keras(model: Any, path: str | Path) -> None:
                           f"{target.suffix!r}", "expected a Sequential or a Model, and .keras",
                           _REMEDY)
     try:
+        model = with_padding_layers(model)
         config = _model(model, model.name or "model")
     except FormatError as error:
         raise FormatError(f"{path}, {error.where}", error.got, error.expected, _REMEDY) from error
@@ -139,20 +141,13 @@ def _layer(layer: Module, name: str) -> dict[str, Any]:
     for key, value in given.items():
         weight, _, what = key.rpartition("_")
         if key in rule.take:
-            config[key] = _checked(name, kind, key, value)
+            config[key] = value
         elif weight in rule.weights and what in _MODULES:
             config.update(_object(key, what, value))
         elif key not in _OURS and value is not None:
             raise FormatError(f'layer "{name}" ({kind})', f"Keras has no {key}={value!r} there",
                               "expected None", "")
     return _entry(kind, config)
-
-
-def _checked(name: str, kind: str, key: str, value: Any) -> Any:
-    if key == "padding" and not kind.startswith("Zero") and not isinstance(value, str):
-        raise FormatError(f'layer "{name}" ({kind})', f"Keras has no padding={value!r}",
-                          'expected "valid" or "same", after a ZeroPadding2D', "")
-    return value
 
 
 def _object(key: str, what: str, value: Any) -> dict[str, Any]:
