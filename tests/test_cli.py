@@ -376,9 +376,20 @@ def test_a_schedule_holds_until_the_user_sets_a_rate(recipe, tmp_path):
     assert rates(tmp_path) == [(0, 0, 0.01)]
     assert minidl(*words, "--resume", "--epochs", 5, "--lr", 0.001).status == 0
     assert used(tmp_path) == pytest.approx([0.01, 0.0075, 0.005, 0.001, 0.001])
-    out = tmp_path / "fixed"
-    assert minidl("train", "mine", "--out", out, "--limit", 64, "--lr", 0.002).status == 0
-    assert used(out) == pytest.approx([0.002] * 3)
+    words = ("train", "mine", "--out", tmp_path / "higher", "--limit", 64)
+    assert minidl(*words, "--lr", 0.04, "--epochs", 2).status == 0
+    assert used(tmp_path / "higher") == pytest.approx([0.04, 0.03])
+    assert minidl(*words, "--resume", "--epochs", 3).status == 0
+    assert used(tmp_path / "higher") == pytest.approx([0.04, 0.03, 0.02])
+    assert rates(tmp_path / "higher") == [(0, 0, 0.04)]
+
+
+def test_the_highest_rate_of_a_schedule_is_the_users(recipe, tmp_path):
+    recipe(schedule=lambda epoch, epochs: 0.01 * min(epoch + 1, 2), epochs=3)  # warms up
+    assert minidl("train", "mine", "--out", tmp_path, "--limit", 64, "--lr", 0.001).status == 0
+    history = json.loads((tmp_path / "history.json").read_text("utf-8"))
+    assert history["learning_rate"] == pytest.approx([0.0005, 0.001, 0.001])
+    assert rates(tmp_path) == [(0, 0, 0.0005)]
 
 
 def test_a_recipe_with_members_trains_an_ensemble_that_resumes(recipe, tmp_path, monkeypatch):

@@ -73,7 +73,8 @@ def _train(command: argparse.ArgumentParser) -> None:
                          help="passes over the training data, those before --resume included")
     command.add_argument("--batch-size", type=positive, metavar="N", help="samples in a step")
     command.add_argument("--lr", type=positive_number, metavar="RATE",
-                         help="learning rate; with --resume, that from the checkpoint on")
+                         help="learning rate, the highest one where the recipe has a schedule; "
+                              "with --resume, that from the checkpoint on")
     command.add_argument("--seed", type=natural, metavar="N", help="of everything random")
     _data(command)
     command.add_argument("--weights", metavar="FILE",

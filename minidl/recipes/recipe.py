@@ -58,7 +58,7 @@ class Recipe:
         model: returns a fresh model; one that takes `classes` can be cut by class.
         optimizer: returns a fresh optimizer; keyword arguments replace its settings.
         schedule: `schedule(epoch, epochs)` is the learning rate of an epoch, from 0, in a run of
-            so many (`schedule.py`); a user's --lr replaces it.
+            so many (`schedule.py`); a user's --lr is its highest one.
         pretrained: network of `minidl.models` whose published weights `model` or `features` begins
             with; it takes `weights`, and the images are prepared as the weights want them.
         stages: parts of the training with other layers frozen and other optimizers, one after the

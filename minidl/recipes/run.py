@@ -31,7 +31,7 @@ from .folder import RunFolder
 from .memory import peak_rss_mb
 from .recipe import Features, Recipe
 from .schedule import Schedule
-from .settings import WISHES, due, scheduled, settings_of, settle
+from .settings import WISHES, due, schedule_of, settings_of, settle
 from .stages import Stages
 
 Path = str | os.PathLike[str]
@@ -226,8 +226,9 @@ def _callbacks(recipe: Recipe, folder: RunFolder, settings: dict[str, Any], over
     found = [*recipe.callbacks(), Checkpoint(folder.checkpoints, overwrite=overwrite),
              TrainingMonitor(folder.path / "history.png", folder.path / "history.json",
                              title=recipe.name, interval=DRAWN_EVERY)]
-    if recipe.schedule is not None and scheduled(recipe, settings):
-        found.append(LearningRateScheduler(partial(_rate, recipe.schedule, settings["epochs"])))
+    schedule = schedule_of(recipe, settings)
+    if schedule is not None:
+        found.append(LearningRateScheduler(partial(_rate, schedule, settings["epochs"])))
     if recipe.steps is not None and settings["epochs"] == recipe.epochs:
         found.append(StopAfter(recipe.steps))
     if settings["checkpoint_every"]:

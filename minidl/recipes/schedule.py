@@ -19,6 +19,19 @@ def linear(rate: float) -> Schedule:
     return lambda epoch, epochs: rate * (1 - epoch / epochs)
 
 
+def scaled(schedule: Schedule, highest: float) -> Schedule:
+    """Return a schedule of the same course whose highest rate is another one.
+
+    >>> [round(scaled(linear(0.1), 0.4)(epoch, 4), 3) for epoch in range(4)]
+    [0.4, 0.3, 0.2, 0.1]
+    """
+    def rate(epoch: int, epochs: int) -> float:
+        top = max(schedule(at, epochs) for at in range(epochs))
+        return schedule(epoch, epochs) * highest / top
+
+    return rate
+
+
 def stages(*parts: tuple[int, float]) -> Schedule:
     """Return a rate that falls in steps: pairs (number of epochs, rate), one after the other.
 

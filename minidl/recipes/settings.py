@@ -9,6 +9,7 @@ from ..errors import ArgumentError
 from ..train.resume import Position
 from .folder import RunFolder
 from .recipe import Recipe
+from .schedule import Schedule, scaled
 
 FIXED = ("name", "batch_size", "seed", "limit", "classes", "members")
 """Settings that a resumed run shares with its beginning."""
@@ -81,17 +82,22 @@ def _base(recipe: Recipe, folder: RunFolder, resume: bool, overwrite: bool,
 
 
 def _begun_with(recipe: Recipe, settings: Mapping[str, Any]) -> float:
-    if settings["learning_rate"] is not None:
-        return float(settings["learning_rate"])
-    if recipe.schedule is not None:
-        return recipe.schedule(0, settings["epochs"])
-    return float(recipe.optimizer().learning_rate)
+    schedule = schedule_of(recipe, settings)
+    if schedule is not None:
+        return schedule(0, settings["epochs"])
+    rate = settings["learning_rate"]
+    return float(recipe.optimizer().learning_rate if rate is None else rate)
 
 
-def scheduled(recipe: Recipe, settings: Mapping[str, Any]) -> bool:
-    """Say whether the recipe's schedule holds, as the user has set no learning rate."""
-    own = settings["learning_rate"] is None and len(settings["learning_rates"]) == 1
-    return own and recipe.schedule is not None
+def schedule_of(recipe: Recipe, settings: Mapping[str, Any]) -> Schedule | None:
+    """Return the learning rate by epoch of a run: the recipe's, as high as the user wants it.
+
+    None where the recipe has no schedule, or the user has set a rate since the run began.
+    """
+    if recipe.schedule is None or len(settings["learning_rates"]) > 1:
+        return None
+    highest = settings["learning_rate"]
+    return recipe.schedule if highest is None else scaled(recipe.schedule, highest)
 
 
 def change(position: Position, rate: float) -> Change:
