@@ -21,6 +21,7 @@ from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.recipes import sets
 from minidl.recipes.data import Data
 from minidl.recipes.folder import RunFolder
+from minidl.recipes.loaders import loaders
 from minidl.recipes.prepare import (
     as_float,
     as_stored,
@@ -31,8 +32,9 @@ from minidl.recipes.prepare import (
 )
 from minidl.recipes.pretrained import body_of
 from minidl.recipes.recipe import Recipe
-from minidl.recipes.run import loaders, run, settings_of
+from minidl.recipes.run import run
 from minidl.recipes.schedule import linear, stages
+from minidl.recipes.settings import settings_of
 
 NAMES = ("red", "green", "blue", "grey")
 

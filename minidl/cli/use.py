@@ -13,7 +13,10 @@ from ..files import replacing
 from ..nn.load import load_model
 from ..recipes import Recipe
 from ..recipes.folder import ADDED, RunFolder
-from ..recipes.run import loaders, measured, settings_of, wanted
+from ..recipes.loaders import loaders
+from ..recipes.report import measured
+from ..recipes.run import wanted
+from ..recipes.settings import settings_of
 from ..train import metrics, probabilities
 from ..train.ensemble import Ensemble
 from .pictures import read_input

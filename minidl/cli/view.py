@@ -14,7 +14,8 @@ from .. import viz
 from ..data.blocks import read_rows
 from ..errors import ArgumentError, DataError
 from ..nn.plot import plot
-from ..recipes.run import loaders, settings_of
+from ..recipes.loaders import loaders
+from ..recipes.settings import settings_of
 from ..train import metrics, probabilities
 from .subject import Subject, image_of, subject
 from .use import asked

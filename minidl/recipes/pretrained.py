@@ -18,9 +18,9 @@ from ..train.linear import LogisticRegression, fit_logistic_regression
 from ..train.metrics import rank_accuracy
 from .data import PACKED, Part
 from .folder import RunFolder
-from .memory import peak_rss_mb
 from .prepare import as_stored
 from .recipe import Features, Recipe
+from .report import report
 
 PUBLISHED = "imagenet"
 """What stands for the published weights of a network, where no file is named."""
@@ -127,13 +127,10 @@ def fit_grid(recipe: Recipe, folder: RunFolder, parts: Sequence[Part]
     found.save(folder.path / "classifier")
     head = recipe.model()
     head.load_state_dict(dict(zip(head.named_parameters(), found.folded(), strict=True)))
-    return head, {
-        "name": recipe.name, "parameters": head.count_parameters(), "epochs": 0,
-        "seconds": round(seconds, 3), "waiting": 0.0,
-        "images_per_second": round(len(y) / max(seconds, 1e-9), 1),
-        "peak_rss_mb": round(peak_rss_mb(), 1), "c": found.c, "converged": found.converged,
-        "scores": [[c, round(score, 4)] for c, score in found.scores.items()],
-        "test": measured_by(found, x_test, y_test)}
+    scores = [[c, round(score, 4)] for c, score in found.scores.items()]
+    return head, report(recipe.name, measured_by(found, x_test, y_test), seconds=seconds,
+                        parameters=head.count_parameters(), samples=len(y),
+                        c=found.c, converged=found.converged, scores=scores)
 
 
 def measured_by(found: LogisticRegression, x: Any, y: np.ndarray) -> dict[str, float]:

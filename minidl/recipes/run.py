@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from .. import random, viz
-from ..data import DataLoader, HDF5Source
+from .. import random
 from ..errors import ArgumentError, CheckpointError
 from ..models.transfer import given
 from ..train import resume as resuming
@@ -21,24 +20,19 @@ from ..train.callbacks import (
     StopAfter,
     TrainingMonitor,
 )
-from ..train.crops import ten_crop_predict
 from ..train.ensemble import Ensemble
-from ..train.metrics import rank_accuracy
-from ..train.monitor import write_table
 from . import pretrained
 from .data import Part
 from .folder import RunFolder
-from .memory import peak_rss_mb
+from .loaders import loaders
 from .recipe import Features, Recipe
+from .report import measured, report_of_fit, report_of_members, write_result
 from .schedule import Schedule
-from .settings import WISHES, due, schedule_of, settings_of, settle
+from .settings import WISHES, due, schedule_of, settle
 from .stages import Stages
 
 Path = str | os.PathLike[str]
 DRAWN_EVERY = 20.0  # seconds from one drawing of the curves to the next
-CROPPED = 16        # images whose ten crops are taken at once
-
-__all__ = ["Result", "compiled", "loaders", "run", "settings_of", "wanted"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +94,7 @@ def run(recipe: Recipe, out: Path, *, resume: Path | bool = False, overwrite: bo
     train = _on_features if recipe.features else _fit
     model, history, report = train(recipe, folder, settings, parts, weights, start)
     if report:
-        _write(folder, model, history, report)
+        write_result(folder, model, history, report)
     return Result(model, history, report)
 
 
@@ -137,8 +131,8 @@ def _fit(recipe: Recipe, folder: RunFolder, settings: dict[str, Any], parts: Seq
     history = model.fit(data.training, epochs=settings["epochs"], validation_data=data.validation,
                         resume=start.resume, callbacks=callbacks,
                         learning_rate=due(settings["learning_rates"], start.position))
-    report = {} if history.interrupted else _report(
-        recipe, model, history, data.training.samples, measured(recipe, model, data))
+    report = {} if history.interrupted else report_of_fit(
+        recipe.name, measured(recipe, model, data), model, history, data.training.samples)
     return model, history, report
 
 
@@ -193,23 +187,10 @@ def _run_members(recipe: Recipe, folder: RunFolder, resume: Path | bool, overwri
             return results[-1]
     together = Ensemble([result.model for result in results])
     recipe = wanted(recipe, settings)
-    report = _summed([result.report for result in results], recipe.name)
-    report["test"] = measured(recipe, together, loaders(recipe, settings, folder))
+    test = measured(recipe, together, loaders(recipe, settings, folder))
+    report = report_of_members(recipe.name, test, [result.report for result in results])
     folder.write("report.json", report)
     return Result(together, results[-1].history, report)
-
-
-def _summed(reports: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Return the report of an ensemble without its test: sums over its members."""
-    seconds = sum(r["seconds"] for r in reports)
-    images = sum(r["seconds"] * r["images_per_second"] for r in reports)
-    return {"name": name, "parameters": sum(r["parameters"] for r in reports),
-            "epochs": sum(r["epochs"] for r in reports), "seconds": round(seconds, 3),
-            "waiting": round(sum(r["waiting"] * r["seconds"] for r in reports)
-                             / max(seconds, 1e-9), 4),
-            "images_per_second": round(images / max(seconds, 1e-9), 1),
-            "peak_rss_mb": round(peak_rss_mb(), 1),
-            "members": [r["test"]["accuracy"] for r in reports]}
 
 
 def wanted(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
@@ -241,47 +222,6 @@ def _rate(schedule: Schedule, epochs: int, epoch: int) -> float:
     return schedule(epoch, epochs)
 
 
-class Loaders(NamedTuple):
-    """The batches of a run.
-
-    Attributes:
-        training: with random crops and augmentation.
-        validation: after each epoch; the test's where there is no part for it.
-        test: of the end.
-        whole: the test's images uncropped.
-    """
-
-    training: DataLoader
-    validation: DataLoader
-    test: DataLoader
-    whole: DataLoader
-
-
-def loaders(recipe: Recipe, settings: dict[str, Any], folder: RunFolder,
-            parts: Sequence[Part] | None = None) -> Loaders:
-    """Return the data as batches for the model; without a part for validation the test is it.
-
-    What is subtracted from all images is computed once and kept in the folder.
-
-    Args:
-        parts: of the data, where they are read already.
-    """
-    data = recipe.data
-    parts = parts or data.parts(settings["data"], settings["limit"])
-    mean = folder.mean()
-    if data.mean is not None and mean is None:
-        mean = folder.write_mean(data.mean(parts[0][0]))
-    blocks = isinstance(parts[0][0], HDF5Source)
-    training = DataLoader(*parts[0], batch_size=settings["batch_size"], workers=recipe.workers,
-                          shuffle="blocks" if blocks else True, seed=settings["seed"],
-                          transform=data.prepared(True, mean, settings["seed"]))
-    rest = [DataLoader(*part, batch_size=recipe.test_batch_size, workers=recipe.workers,
-                       transform=data.prepared(False, mean)) for part in parts[1:]]
-    whole = DataLoader(*parts[-1], batch_size=CROPPED,
-                       transform=data.prepared(False, mean, whole=True))
-    return Loaders(training, rest[0], rest[-1], whole)
-
-
 def compiled(recipe: Recipe, learning_rate: float | None = None, weights: Any = None) -> Any:
     """Return a fresh model with the recipe's optimizer, loss and metrics.
 
@@ -292,32 +232,3 @@ def compiled(recipe: Recipe, learning_rate: float | None = None, weights: Any = 
     model = recipe.model(**given(weights))
     model.compile(recipe.optimizer(**changes), recipe.loss, metrics=list(recipe.metrics))
     return model
-
-
-def measured(recipe: Recipe, model: Any, data: Loaders) -> dict[str, float]:
-    """Return loss and metrics on the test data, and the accuracy by ten crops where asked for."""
-    figures = model.evaluate(data.test, return_dict=True)
-    if recipe.ten_crops is not None:
-        said = ten_crop_predict(model, data.whole, recipe.ten_crops)
-        labels = data.whole.arrays[1]
-        figures["ten_crop_accuracy"] = rank_accuracy(labels, said, k=(1,))[0]
-    return figures
-
-
-def _report(recipe: Recipe, model: Any, history: Any, samples: int, test: dict[str, float]
-            ) -> dict[str, Any]:
-    seconds = sum(history.seconds)
-    return {"name": recipe.name, "parameters": model.count_parameters(),
-            "epochs": len(history.epoch), "seconds": round(seconds, 3),
-            "waiting": round(sum(history.waited) / max(seconds, 1e-9), 4),
-            "images_per_second": round(samples * len(history.epoch) / max(seconds, 1e-9), 1),
-            "peak_rss_mb": round(peak_rss_mb(), 1), "test": dict(test)}
-
-
-def _write(folder: RunFolder, model: Any, history: Any, report: dict[str, Any]) -> None:
-    brought = not (folder.path / "history.json").exists()  # a finished run, from elsewhere
-    if history and brought:
-        write_table(folder.path / "history.json", {"epoch": history.epoch, **history.history})
-        viz.save(viz.training_curves(history, report["name"]), folder.path / "history.png")
-    model.save(folder.model)
-    folder.write("report.json", report)
