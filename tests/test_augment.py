@@ -215,6 +215,25 @@ def test_a_turned_photo_is_as_pillow_turns_it(rng):
     assert np.abs(got[middle].astype(int) - theirs[middle]).max() <= 1
 
 
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_nearest_pixels_are_those_of_pillow(kind, rng):
+    x = images(rng, (40, 40, 3)).astype(kind)
+    got = warped("test", x[None], affine_matrices(40, 40, 1, rotation=math.radians(25)),
+                 "constant", 0, "nearest")[0]
+    theirs = np.asarray(Image.fromarray(x.astype(np.uint8)).rotate(25))  # the nearest by default
+    np.testing.assert_array_equal(got, theirs)
+
+
+def test_shifts_by_the_nearest_pixel_are_by_whole_pixels(rng):
+    x, step = images(rng, (50, 20, 20, 3)), RandomAffine(width_shift=0.2, interpolation="nearest")
+    shifts = step.matrices(20, 20, draws(50))[:, 5]
+    wide = np.pad(x, ((0, 0), (0, 0), (4, 4), (0, 0)), "edge")
+    for image, shift, got in zip(wide, np.floor(shifts + 0.5).astype(int),
+                                 step(x, draws(50)), strict=True):
+        np.testing.assert_array_equal(got, image[:, 4 + shift:24 + shift])
+    assert np.unique(np.floor(shifts + 0.5)).tolist() == list(range(-4, 5))
+
+
 def test_matrices_are_drawn_within_the_ranges_and_fill_them():
     step = RandomAffine(rotation=20, width_shift=0.2, height_shift=0.1)
     m = step.matrices(101, 51, draws(3000)).reshape(-1, 2, 3)
@@ -397,6 +416,7 @@ BAD = [
     (lambda: RandomAffine(zoom=(0, 2)), "factors above 0"),
     (lambda: RandomAffine(zoom=(2, 1)), "low <= high"),
     (lambda: RandomAffine(fill_mode="mirror"), "nearest, reflect, wrap, constant"),
+    (lambda: RandomAffine(interpolation="cubic"), "bilinear, nearest"),
     (lambda: RandomFlip("left"), "horizontal, vertical"),
     (lambda: RandomCrop(0, 4), "(height, width)"),
     (lambda: RandomCrop(4, 4, padding=-1), "padding=-1"),

@@ -104,14 +104,27 @@ def test_contrast(rng):
     assert 0.699 < factor.min() < 0.71 and 1.09 < factor.max() < 1.101
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
 @pytest.mark.parametrize("mode", ["nearest", "reflect", "wrap", "constant"])
-def test_the_gradient_is_the_transposed_map(mode, rng):
+def test_the_gradient_is_the_transposed_map(mode, interpolation, rng):
     x = Tensor(rng.standard_normal((2, 5, 6, 3)), requires_grad=True)
     turned = affine_matrices(5, 6, 2, rotation=0.4, zoom=1.3).astype(np.float64)
     gy = rng.standard_normal(x.shape)
-    y = F.affine_warp(x, turned, mode)
+    y = F.affine_warp(x, turned, mode, interpolation=interpolation)
     y.backward(gy)
     np.testing.assert_allclose((gy * y.numpy()).sum(), (x.grad.numpy() * x.numpy()).sum())
+
+
+@pytest.mark.parametrize("layer", [
+    lambda **how: layers.RandomRotation(0.1, **how), lambda **how: layers.RandomZoom(0.2, **how),
+    lambda **how: layers.RandomTranslation(0.1, 0.1, **how)])
+def test_the_nearest_pixel_is_taken_where_it_is_asked_for(layer, rng):
+    x = rng.random((4, 9, 9, 1), dtype=np.float32)
+    nearest, between = layer(interpolation="nearest"), layer()
+    assert nearest.get_config()["interpolation"] == "nearest"
+    assert np.isin(nearest(x).numpy(), x).all() and not np.isin(between(x).numpy(), x).all()
+    with pytest.raises(errors.ArgumentError, match="expected bilinear, nearest"):
+        layer(interpolation="cubic")
 
 
 def test_images_are_drawn_for_each_sample_apart():

@@ -201,11 +201,13 @@ ROWS["conv2d_relu6"] = lambda *arrays, **attrs: F.relu6(ROWS["conv2d"](*arrays, 
 
 ROWS["conv2d_add"] = lambda *arrays, **attrs: ROWS["conv2d"](*arrays[:-1], **attrs) + arrays[-1]
 
-def _affine_warp(x: T, matrix: T, fill_mode: str, fill_value: float) -> T:
+def _affine_warp(x: T, matrix: T, fill_mode: str, fill_value: float, interpolation: str) -> T:
     height, width = x.shape[1:3]
     j, i = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
     m = matrix.detach()[:, :, None, None]
     u, v = (m[:, k] * i + m[:, k + 1] * j + m[:, k + 2] for k in (0, 3))
+    if interpolation == "nearest":  # grid_sample rounds halves to even numbers
+        u, v = torch.floor(u + 0.5), torch.floor(v + 0.5)
     if fill_mode == "wrap":  # which grid_sample lacks: places within the middle one of 3 x 3 copies
         u, v, x = u % height + height, v % width + width, x.repeat(1, 3, 3, 1)
     grid = torch.stack([(2 * v + 1) / x.shape[2] - 1, (2 * u + 1) / x.shape[1] - 1], -1)

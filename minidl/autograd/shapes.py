@@ -94,19 +94,22 @@ def flip(x: TensorLike, axis: Axis = None) -> Tensor:
 
 
 def affine_warp(x: TensorLike, matrix: TensorLike, fill_mode: str = "nearest",
-                fill_value: float = 0.0) -> Tensor:
+                fill_value: float = 0.0, interpolation: str = "bilinear") -> Tensor:
     """Return images (N, H, W, C) in which pixel (i, j) is taken from place (u, v) of the image.
 
     Args:
         matrix: (N, 6), no gradient reaches it; u = m0 i + m1 j + m2 and v = m3 i + m4 j + m5 for
-            row i and column j. Between pixels x is interpolated bilinearly.
+            row i and column j.
         fill_mode: "nearest", "reflect" (the edge's pixel comes twice), "wrap" or "constant": what
             is beyond the edges.
         fill_value: the constant.
+        interpolation: between pixels, "bilinear" or "nearest".
 
-    >>> x = [[[[1.0], [2.0], [3.0]]]]
-    >>> affine_warp(x, [[1.0, 0, 0, 0, 1, 0.5]]).reshape(-1).tolist()
+    >>> x, matrix = [[[[1.0], [2.0], [3.0]]]], [[1.0, 0, 0, 0, 1, 0.5]]
+    >>> affine_warp(x, matrix).reshape(-1).tolist()
     [1.5, 2.5, 3.0]
+    >>> affine_warp(x, matrix, interpolation="nearest").reshape(-1).tolist()
+    [2.0, 3.0, 3.0]
     """
     return apply("affine_warp", as_tensor(x), as_tensor(matrix), fill_mode=fill_mode,
-                 fill_value=float(fill_value))
+                 fill_value=float(fill_value), interpolation=interpolation)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ops.affine_warp.op import FILL_MODES, check_fill_mode
+from ..ops.affine_warp.op import (
+    FILL_MODES,
+    INTERPOLATIONS,
+    check_fill_mode,
+    check_interpolation,
+)
 from .pipeline import need_images
 
-__all__ = ["FILL_MODES", "affine_matrices", "check_fill_mode", "warped"]
+__all__ = ["FILL_MODES", "INTERPOLATIONS", "affine_matrices", "check_fill_mode",
+           "check_interpolation", "warped"]
 
 
 def affine_matrices(height: int, width: int, count: int, *, rotation: np.ndarray | float = 0.0,
@@ -46,12 +52,12 @@ def _matrices(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.
     return np.stack([a, b, c, d], axis=1).reshape(-1, 2, 2)
 
 
-def warped(where: str, images: np.ndarray, matrices: np.ndarray, fill_mode: str, fill_value: float
-           ) -> np.ndarray:
-    """Return images (N, H, W, C), uint8 or float32, warped with one bilinear interpolation."""
+def warped(where: str, images: np.ndarray, matrices: np.ndarray, fill_mode: str, fill_value: float,
+           interpolation: str = "bilinear") -> np.ndarray:
+    """Return images (N, H, W, C), uint8 or float32, warped with one interpolation."""
     from ..ops.affine_warp.cpu import warp
 
     images = need_images(where, images)
     out = np.empty_like(images)
-    warp(images, matrices, out, fill_mode, fill_value)
+    warp(images, matrices, out, fill_mode, fill_value, interpolation)
     return out

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..spec import tuple_of
-from .affine import affine_matrices, check_fill_mode, warped
+from .affine import affine_matrices, check_fill_mode, check_interpolation, warped
 from .pipeline import Draws, need_images
 from .preprocess import Sized, need_room
 
@@ -58,6 +58,8 @@ class RandomAffine:
         horizontal_flip, vertical_flip: whether every other image, by chance, is mirrored.
         fill_mode: what is beyond the edges: "nearest", "reflect", "wrap" or "constant".
         cval: the constant, in the images' own range.
+        interpolation: "bilinear", or "nearest" as in Keras to the end of 2017: shifts are by whole
+            pixels then, which does not blur small images.
 
     >>> step = RandomAffine(rotation=30, width_shift=0.1, zoom=0.2, horizontal_flip=True)
     >>> step(np.zeros((2, 32, 32, 3), np.uint8), Draws(0, 0, np.arange(2))).shape
@@ -73,6 +75,7 @@ class RandomAffine:
     vertical_flip: bool = False
     fill_mode: str = "nearest"
     cval: float = 0.0
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         where = "RandomAffine"
@@ -85,6 +88,7 @@ class RandomAffine:
             raise ArgumentError(where, f"got zoom={self.zoom!r}", "expected factors above 0",
                                 "Give z below 1, or (low, high) with low above 0.")
         check_fill_mode(where, self.fill_mode)
+        check_interpolation(where, self.interpolation)
 
     def matrices(self, height: int, width: int, draws: Draws) -> np.ndarray:
         """Return the maps (N, 6) that are drawn for images of this size."""
@@ -102,7 +106,8 @@ class RandomAffine:
         """Return images (N, H, W, C)."""
         height, width = need_images("RandomAffine", images).shape[1:3]
         matrices = self.matrices(height, width, draws)
-        return warped("RandomAffine", images, matrices, self.fill_mode, self.cval)
+        return warped("RandomAffine", images, matrices, self.fill_mode, self.cval,
+                      self.interpolation)
 
 
 FLIPS = {"horizontal": (2,), "vertical": (1,), "horizontal_and_vertical": (1, 2)}

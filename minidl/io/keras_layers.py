@@ -141,7 +141,7 @@ _CONV = ("filters", *_WINDOW, "groups")
 _KERNEL = ("kernel", "bias")
 _NORM = ("center", "scale", "epsilon")
 _POOL = ("pool_size", "strides", "padding")
-_WARP = ("fill_mode", "fill_value")
+_WARP = ("fill_mode", "fill_value", "interpolation")
 _SCALE = ("gamma", "beta")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from .. import random
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
 from ..autograd.tensor import Tensor
-from ..data.affine import affine_matrices, check_fill_mode
+from ..data.affine import affine_matrices, check_fill_mode, check_interpolation
 from ..data.augment import check_flip
 from ..data.pipeline import LAYERS, Draws
 from ..errors import ArgumentError
@@ -59,7 +59,7 @@ class _Random(Module):
 class _Warping(_Random):
     """Base of layers that warp images."""
 
-    fill_mode, fill_value = "nearest", 0.0
+    fill_mode, fill_value, interpolation = "nearest", 0.0, "bilinear"
 
     def _matrices(self, height: int, width: int, u: np.ndarray) -> np.ndarray:
         """Return the maps (N, 6) of numbers (N, 4) in [0, 1)."""
@@ -67,11 +67,13 @@ class _Warping(_Random):
 
     def _changed(self, x: Tensor, u: np.ndarray) -> Tensor:
         matrices = self._matrices(x.shape[1], x.shape[2], u).astype(x.dtype)
-        return F.affine_warp(x, Tensor.own(matrices), self.fill_mode, self.fill_value)
+        return F.affine_warp(x, Tensor.own(matrices), self.fill_mode, self.fill_value,
+                             self.interpolation)
 
-    def _fill(self, fill_mode: str, fill_value: float) -> None:
+    def _by(self, fill_mode: str, fill_value: float, interpolation: str) -> None:
         self.fill_mode = check_fill_mode(type(self).__name__, fill_mode)
         self.fill_value = fill_value
+        self.interpolation = check_interpolation(type(self).__name__, interpolation)
 
 
 def _spread(u: np.ndarray, bounds: Bounds) -> np.ndarray:
@@ -102,15 +104,16 @@ class RandomRotation(_Warping):
             upper), positive is counter-clockwise.
         fill_mode: what is beyond the edges: "reflect", "nearest", "wrap" or "constant".
         fill_value: the constant.
+        interpolation: "bilinear" or "nearest".
 
     >>> RandomRotation(0.1).compute_output_shape((None, 180, 180, 3))
     (None, 180, 180, 3)
     """
 
     def __init__(self, factor: Factor, fill_mode: str = "reflect", fill_value: float = 0.0,
-                 **base: Any) -> None:
+                 interpolation: str = "bilinear", **base: Any) -> None:
         super().__init__(**base)
-        self._fill(fill_mode, fill_value)
+        self._by(fill_mode, fill_value, interpolation)
         self.factor = _bounds(self, "factor", factor, -1, 1, "It is a share of a full turn.")
 
     def _matrices(self, height: int, width: int, u: np.ndarray) -> np.ndarray:
@@ -127,12 +130,14 @@ class RandomZoom(_Warping):
         width_factor: the same of columns; by default the ratio of the sides is kept.
         fill_mode: what is beyond the edges: "reflect", "nearest", "wrap" or "constant".
         fill_value: the constant.
+        interpolation: "bilinear" or "nearest".
     """
 
     def __init__(self, height_factor: Factor, width_factor: Factor | None = None,
-                 fill_mode: str = "reflect", fill_value: float = 0.0, **base: Any) -> None:
+                 fill_mode: str = "reflect", fill_value: float = 0.0,
+                 interpolation: str = "bilinear", **base: Any) -> None:
         super().__init__(**base)
-        self._fill(fill_mode, fill_value)
+        self._by(fill_mode, fill_value, interpolation)
         meaning = "It is the share of the side by which more or less is shown."
         self.height_factor = _bounds(self, "height_factor", height_factor, -0.99, 100, meaning)
         self.width_factor = None if width_factor is None else _bounds(
@@ -153,12 +158,13 @@ class RandomTranslation(_Warping):
         width_factor: the same of the width, positive is to the right.
         fill_mode: what is beyond the edges: "reflect", "nearest", "wrap" or "constant".
         fill_value: the constant.
+        interpolation: "bilinear" or "nearest".
     """
 
     def __init__(self, height_factor: Factor, width_factor: Factor, fill_mode: str = "reflect",
-                 fill_value: float = 0.0, **base: Any) -> None:
+                 fill_value: float = 0.0, interpolation: str = "bilinear", **base: Any) -> None:
         super().__init__(**base)
-        self._fill(fill_mode, fill_value)
+        self._by(fill_mode, fill_value, interpolation)
         meaning = "It is a share of the side."
         self.factors = (_bounds(self, "height_factor", height_factor, -1, 1, meaning),
                         _bounds(self, "width_factor", width_factor, -1, 1, meaning))

@@ -19,7 +19,7 @@ RECIPE = Recipe(
         256, "crop", as_float, (0.1, 0.1), (*SIZE, 3), label=one_hot, crop=RandomCrop(*SIZE),
         test_crop=Resize(*SIZE), mean=mean_colour, augment=(RandomAffine(
             rotation=20, width_shift=0.2, height_shift=0.2, shear=0.15, zoom=0.15,
-            horizontal_flip=True),)),
+            horizontal_flip=True, interpolation="nearest"),)),
     model=alexnet,
     optimizer=Adam,
     loss="binary_crossentropy",

@@ -17,7 +17,8 @@ RECIPE = Recipe(
     source="book, chapter 6",
     printed="members 0.83, together 0.84",
     data=cifar10(unit_range, label=one_hot, augment=(RandomAffine(
-        rotation=10, width_shift=0.1, height_shift=0.1, horizontal_flip=True),)),
+        rotation=10, width_shift=0.1, height_shift=0.1, horizontal_flip=True,
+        interpolation="nearest"),)),
     model=minivggnet,
     optimizer=partial(SGD, learning_rate=TimeDecay(0.01, 0.01 / 40), momentum=0.9, nesterov=True),
     loss="categorical_crossentropy",

@@ -17,7 +17,7 @@ RECIPE = Recipe(
     source="book, chapter 11, experiment 1",
     printed="0.8795",
     data=cifar10(as_float, label=one_hot, mean=mean_image, augment=(RandomAffine(
-        width_shift=0.1, height_shift=0.1, horizontal_flip=True),)),
+        width_shift=0.1, height_shift=0.1, horizontal_flip=True, interpolation="nearest"),)),
     model=minigooglenet,
     optimizer=partial(SGD, momentum=0.9),
     schedule=linear(1e-3),

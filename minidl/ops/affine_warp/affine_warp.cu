@@ -1,4 +1,4 @@
-// Affine warps of images with bilinear interpolation, and their transposed map.
+// Affine warps of images with either interpolation, and their transposed map.
 //
 // The transposed map is gathered: a pixel of gx looks for the pixels of gy that were made of it, by
 // the inverse of the matrix, whose box is a little too large, and takes from each of these what
@@ -17,7 +17,7 @@
 template <class V> struct Pack<V, 3> { V at[3]; };
 typedef Pack<T, WIDTH> Some;
 
-struct Shape { Int rows, columns, packs, mode; };  // packs of WIDTH channels to a pixel
+struct Shape { Int rows, columns, packs, mode, rounded; };  // packs of WIDTH channels to a pixel
 struct Item { INDEX image; int row, column, pack; };
 __device__ inline Item item_of(INDEX i, const Shape& s) {
     INDEX pixel = i / (INDEX)s.packs, line = pixel / (INDEX)s.columns;
@@ -41,6 +41,11 @@ __device__ inline int below(double place) {
     return place > -FAR ? (int)floor(min(place, FAR)) : (int)-FAR;
 }
 
+// A place, or the middle of the pixel that is nearest.
+__device__ inline double place_of(double place, const Shape& s) {
+    return s.rounded ? floor(place + 0.5) : place;
+}
+
 // The pixel that stands for pixel i, -1 for none.
 __device__ inline int stand_in(int i, int size, int mode) {
     if (mode == ITSELF || (i >= 0 && i < size)) return i;
@@ -58,8 +63,8 @@ KERNEL(affine_warp)(const T* x, const MATRIX* matrix, T* y, Int n, double fill, 
     FOR_EACH(i, n) {
         Item at = item_of((INDEX)i, s);
         Map m = map_of(matrix, at.image);
-        double u = m.of[0] * at.row + m.of[2] + m.of[1] * at.column;
-        double v = m.of[3] * at.row + m.of[5] + m.of[4] * at.column;
+        double u = place_of(m.of[0] * at.row + m.of[2] + m.of[1] * at.column, s);
+        double v = place_of(m.of[3] * at.row + m.of[5] + m.of[4] * at.column, s);
         int first[2] = {below(u), below(v)}, row[2], column[2];
         A down = (A)(u - first[0]), across = (A)(v - first[1]);
         for (int k = 0; k < 2; k++) {
@@ -138,8 +143,8 @@ __device__ inline void gather(const Some* gy, const Map& m, const Wanted& u, con
         }
         for (int j = first; j <= last; j++) {
             double of_row, of_column;
-            if (!part_of(down + b * j, u, &of_row)) continue;
-            if (!part_of(across + d * j, v, &of_column)) continue;
+            if (!part_of(place_of(down + b * j, s), u, &of_row)) continue;
+            if (!part_of(place_of(across + d * j, s), v, &of_column)) continue;
             Some some = gy[(i * s.columns + j) * s.packs];
 #pragma unroll
             for (int k = 0; k < WIDTH; k++)

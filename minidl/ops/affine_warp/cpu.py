@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import config
 from ...backend.cpu import POINTWISE_GRAIN, inline, kernel, run_ranges
-from .op import FILL_MODES
+from .op import FILL_MODES, INTERPOLATIONS
 
 FAR = 10**9  # pixels; a matrix may hold anything, NaN too
 
@@ -19,6 +19,12 @@ def _below(place):
     if not place > -FAR:
         return -FAR
     return math.floor(min(place, FAR))
+
+
+@inline
+def _place(place, rounded):
+    """Return a place, or the middle of the pixel that is nearest."""
+    return np.floor(place + 0.5) if rounded else place
 
 
 @inline
@@ -58,7 +64,7 @@ def _mean_with_gaps(image, rows, columns, shares, k, fill):
 
 
 @kernel
-def _warp(start, stop, x, matrix, mode, fill, half, y):
+def _warp(start, stop, x, matrix, mode, rounded, fill, half, y):
     """Write warped images; half (1) is what rounds whole numbers, in the type to compute in."""
     rows, columns, channels = x.shape[1:]
     kind, real, one, up = y.dtype.type, half.dtype.type, half.dtype.type(1), half[0]
@@ -67,7 +73,8 @@ def _warp(start, stop, x, matrix, mode, fill, half, y):
         for i in range(rows):
             top, left = np.float64(m[0]) * i + m[2], np.float64(m[3]) * i + m[5]
             for j in range(columns):
-                u, v = top + np.float64(m[1]) * j, left + np.float64(m[4]) * j
+                u = _place(top + np.float64(m[1]) * j, rounded)
+                v = _place(left + np.float64(m[4]) * j, rounded)
                 r0, c0 = _below(u), _below(v)
                 r1, c1, down, across = r0 + 1, c0 + 1, real(u - r0), real(v - c0)
                 shares = ((one - down) * (one - across), (one - down) * across,
@@ -93,16 +100,16 @@ def _warp(start, stop, x, matrix, mode, fill, half, y):
 
 
 @kernel
-def _spread(start, stop, gy, matrix, mode, gx):
-    """Add each gy to the four pixels that it was made of."""
+def _spread(start, stop, gy, matrix, mode, rounded, gx):
+    """Add each gy to the pixels that it was made of."""
     rows, columns, channels = gy.shape[1:]
     for n in range(start, stop):
         given, target, m = gy[n], gx[n], matrix[n]
         target[:] = 0
         for i in range(rows):
             for j in range(columns):
-                u = np.float64(m[0]) * i + np.float64(m[1]) * j + m[2]
-                v = np.float64(m[3]) * i + np.float64(m[4]) * j + m[5]
+                u = _place(np.float64(m[0]) * i + m[2] + np.float64(m[1]) * j, rounded)
+                v = _place(np.float64(m[3]) * i + m[5] + np.float64(m[4]) * j, rounded)
                 r0, c0 = _below(u), _below(v)
                 u, v = u - r0, v - c0
                 for corner in range(4):
@@ -122,21 +129,26 @@ def _run(loop: object, x: np.ndarray, *arguments: object) -> None:
     run_ranges(loop, len(x), grain, x, *arguments)  # type: ignore[arg-type]
 
 
-def warp(x: np.ndarray, matrix: np.ndarray, out: np.ndarray, fill_mode: str, fill_value: float
-         ) -> None:
+def _modes(fill_mode: str, interpolation: str) -> tuple[int, int]:
+    """Return the numbers by which the kernels know the modes."""
+    return FILL_MODES.index(fill_mode), INTERPOLATIONS.index(interpolation)
+
+
+def warp(x: np.ndarray, matrix: np.ndarray, out: np.ndarray, fill_mode: str, fill_value: float,
+         interpolation: str = "bilinear") -> None:
     """Write images of floats or bytes, warped; `out` has their type."""
     half = (np.zeros(1, out.dtype) if out.dtype.kind == "f" else
             np.full(1, 0.5, np.float32))
-    _run(_warp, x, matrix, FILL_MODES.index(fill_mode), float(fill_value), half, out)
+    _run(_warp, x, matrix, *_modes(fill_mode, interpolation), float(fill_value), half, out)
 
 
 def affine_warp(x: np.ndarray, matrix: np.ndarray, *, out: np.ndarray, saved: dict, work: dict,
-                fill_mode: str, fill_value: float) -> None:
+                fill_mode: str, fill_value: float, interpolation: str) -> None:
     """Write y."""
-    warp(x, matrix, out, fill_mode, fill_value)
+    warp(x, matrix, out, fill_mode, fill_value, interpolation)
 
 
 def affine_warp_gradient(gy: np.ndarray, matrix: np.ndarray, *, out: np.ndarray, saved: dict,
-                         work: dict, fill_mode: str) -> None:
+                         work: dict, fill_mode: str, interpolation: str) -> None:
     """Write gx."""
-    _run(_spread, gy, matrix, FILL_MODES.index(fill_mode), out)
+    _run(_spread, gy, matrix, *_modes(fill_mode, interpolation), out)

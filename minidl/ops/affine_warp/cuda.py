@@ -7,7 +7,7 @@ import numpy as np
 from ...backend.arrays import address
 from ...backend.device import CTYPES, Source, blocks_for, integers
 from ..registry import kernel_for
-from .op import FILL_MODES
+from .op import FILL_MODES, INTERPOLATIONS
 
 CODE = Source(__file__, "affine_warp.cu")
 THREADS = 256
@@ -25,9 +25,10 @@ def _width(*arrays: np.ndarray) -> int:
 
 
 def _launch(kernel: str, x: np.ndarray, matrix: np.ndarray, out: np.ndarray, fill_mode: str,
-            *numbers: float) -> None:
+            interpolation: str, *numbers: float) -> None:
     width = _width(x, out)
-    shape = integers((*x.shape[1:3], x.shape[3] // width, FILL_MODES.index(fill_mode)), 4)
+    shape = integers((*x.shape[1:3], x.shape[3] // width, FILL_MODES.index(fill_mode),
+                      INTERPOLATIONS.index(interpolation)), 5)
     count = x.size // width
     CODE.launch(kernel, x.dtype, blocks_for(count, THREADS), THREADS, x, matrix, out, count,
                 *numbers, shape, defines={
@@ -37,13 +38,13 @@ def _launch(kernel: str, x: np.ndarray, matrix: np.ndarray, out: np.ndarray, fil
 
 @kernel_for("affine_warp")
 def affine_warp(x: np.ndarray, matrix: np.ndarray, *, out: np.ndarray, saved: dict, work: dict,
-                fill_mode: str, fill_value: float) -> None:
+                fill_mode: str, fill_value: float, interpolation: str) -> None:
     """Write y."""
-    _launch("affine_warp", x, matrix, out, fill_mode, fill_value)
+    _launch("affine_warp", x, matrix, out, fill_mode, interpolation, fill_value)
 
 
 @kernel_for("affine_warp_gradient")
 def affine_warp_gradient(gy: np.ndarray, matrix: np.ndarray, *, out: np.ndarray, saved: dict,
-                         work: dict, fill_mode: str) -> None:
+                         work: dict, fill_mode: str, interpolation: str) -> None:
     """Write gx."""
-    _launch("affine_warp_gradient", gy, matrix, out, fill_mode)
+    _launch("affine_warp_gradient", gy, matrix, out, fill_mode, interpolation)
