@@ -12,6 +12,9 @@ from ..recipes import Recipe
 
 WIDTH = 100  # columns, where the output is no terminal
 FIFTH = "top_5_accuracy"
+OTHERWISE = {"epochs": "{} epochs", "classes": "{} classes", "learning_rate": "rate {:g}",
+             "seeds": "{} seeds"}
+"""What a measured result says of its runs where they were not as the recipe says, or several."""
 
 
 def list_recipes(arguments: argparse.Namespace) -> None:
@@ -48,8 +51,8 @@ def short_result(result: dict[str, Any] | None) -> str:
     '0.9891 (3 seeds)'
     >>> short_result({"accuracy": 0.541, "top_5_accuracy": 0.788})
     '0.5410, rank-5 0.7880'
-    >>> short_result({"accuracy": 0.861, "epochs": 12, "classes": 40})
-    '0.8610 (12 epochs, 40 classes)'
+    >>> short_result({"accuracy": 0.861, "epochs": 12, "learning_rate": 0.02})
+    '0.8610 (12 epochs, rate 0.02)'
     """
     if not result:
         return "not yet"
@@ -60,8 +63,7 @@ def short_result(result: dict[str, Any] | None) -> str:
 
 def _how(result: dict[str, Any]) -> str:
     """Say in what a run was not that of the recipe, and how many there were."""
-    return ", ".join(f"{result[key]} {key}" for key in ("epochs", "classes", "seeds")
-                     if key in result)
+    return ", ".join(text.format(result[key]) for key, text in OTHERWISE.items() if key in result)
 
 
 def result_text(result: dict[str, Any] | None) -> str:
