@@ -529,9 +529,13 @@ def test_predict_answers_for_each_image(demo, digit, tmp_path):
 
 
 def test_list_shows_source_printed_and_measured_results(monkeypatch):
-    measured = {"mnist_convnet": {"accuracy": 0.99123, "loss": 0.0312, "seeds": 3}}
+    measured = {"mnist_convnet": {"accuracy": 0.99123, "loss": 0.0312, "seeds": 3},
+                "deepergooglenet_tiny_3": {"accuracy": 0.5, "top_5_accuracy": 0.75,
+                                           "epochs": 10, "classes": 40}}
     monkeypatch.setattr(recipes, "results", lambda: measured)
+    monkeypatch.setattr(show, "WIDTH", 80)  # of most terminals
     text = minidl("list").out
+    assert "…" not in text  # where words were cut, for a long result
     flat = " ".join(text.split())
     for name in recipes.names():
         assert name in text

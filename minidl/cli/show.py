@@ -22,8 +22,8 @@ def list_recipes(arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(Column("name", no_wrap=True), "source", "printed there",
-                  Column("measured", no_wrap=True), box=None, pad_edge=False)
+    rest = [Column(name, overflow="fold") for name in ("source", "printed there", "measured")]
+    table = Table(Column("name", no_wrap=True), *rest, box=None, pad_edge=False)
     measured = recipes.results()
     for data, group in by_data().items():
         table.add_row()

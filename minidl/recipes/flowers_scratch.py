@@ -11,7 +11,7 @@ from .flowers_finetune import RECIPE as FINE_TUNED
 RECIPE = replace(
     FINE_TUNED,
     name="flowers_scratch",
-    source="compares with flowers_finetune",
+    source="for comparison with fine-tuning",
     printed="none",
     pretrained=None,
     stages=(),
