@@ -17,7 +17,7 @@ from pygments.formatters import HtmlFormatter
 from minidl import ops as _filled  # noqa: F401  (importing it fills the op table)
 from minidl import recipes
 from minidl.autograd import functional
-from minidl.cli.show import result_text
+from minidl.cli.show import result_text, training_text
 from minidl.models.zoo import ENTRIES, Entry
 from minidl.ops import registry
 from minidl.ops.registry import Op
@@ -115,15 +115,19 @@ def recipe_table() -> str:
 
 
 def _recipe(recipe: recipes.Recipe, measured: dict[str, Any] | None) -> tuple[str, ...]:
-    optimizer = type(recipe.optimizer()).__name__
     return (f"`{recipe.name}`", recipe.source, recipe.data.name,
-            f"{recipe.model().count_parameters():,}",
-            f"{optimizer}, {recipe.epochs} epochs, batches of {recipe.batch_size}",
-            recipe.printed, _measured(measured))
+            f"{recipe.model().count_parameters():,}", training_text(recipe), recipe.printed,
+            _measured(measured))
 
 
 def _measured(result: dict[str, Any] | None) -> str:
     return result_text(result) if result else "-"
+
+
+def recipe_notes() -> str:
+    """Return what differs from the source, where something does, as a list."""
+    found = map(recipes.get, recipes.names())
+    return "\n".join(f"- `{recipe.name}`: {recipe.notes}" for recipe in found if recipe.notes)
 
 
 # ---- networks ------------------------------------------------------------------------------
@@ -162,5 +166,5 @@ def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "user ops": user_ops, "inner ops": inner_ops, "op texts": op_texts, "recipes": recipe_table,
-    "networks": network_table}
+    "recipe notes": recipe_notes, "networks": network_table}
 """What a page can ask for, by name."""

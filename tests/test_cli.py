@@ -546,6 +546,15 @@ def test_list_shows_source_printed_and_measured_results(monkeypatch):
     assert show.result_text(measured["mnist_convnet"]).endswith("(median of 3 seeds)")
 
 
+def test_list_of_one_shows_what_differs_from_its_source():
+    text = " ".join(minidl("list", "lab1_cifar").out.split())
+    assert "Adam, 23 epochs (11,120 steps), batches of 100" in text
+    assert recipes.get("lab1_cifar").notes in text
+    assert "logistic regression, C of 0.0001" in minidl("list", "animals_features").out
+    assert "5 networks, SGD, 40 epochs" in minidl("list", "cifar_ensemble").out
+    assert "Did you mean mnist_convnet?" in minidl("list", "mnist_convne").err
+
+
 def test_summary_shows_layers_and_totals():
     text = minidl("summary", "mnist_convnet").out
     assert "93,322" in text

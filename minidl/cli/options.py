@@ -57,6 +57,11 @@ def _demo(command: argparse.ArgumentParser) -> None:
     _limit(command)
 
 
+def _list(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", nargs="?",
+                         help="one of them, with what differs from its source")
+
+
 def _build(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME", help="an experiment; `minidl list` shows them")
     _data(command)
@@ -73,8 +78,8 @@ def _train(command: argparse.ArgumentParser) -> None:
                          help="passes over the training data, those before --resume included")
     command.add_argument("--batch-size", type=positive, metavar="N", help="samples in a step")
     command.add_argument("--lr", type=positive_number, metavar="RATE",
-                         help="learning rate, the highest one where the recipe has a schedule; "
-                              "with --resume, that from the checkpoint on")
+                         help="learning rate; the highest one where the recipe has a schedule by "
+                              "epoch; with --resume, that from the checkpoint on")
     command.add_argument("--seed", type=natural, metavar="N", help="of everything random")
     _data(command)
     command.add_argument("--weights", metavar="FILE",
@@ -206,7 +211,8 @@ def _folder(command: argparse.ArgumentParser) -> None:
 
 def _data(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", metavar="DIR",
-                         help="folder that holds the data set; downloaded by default")
+                         help="folder that holds the data set; by default that of the run, or "
+                              "a download where there is one")
 
 
 def _limit(command: argparse.ArgumentParser) -> None:
@@ -220,7 +226,7 @@ def _classes(command: argparse.ArgumentParser) -> None:
                               "them, or how many of the first")
 
 
-_OPTIONS = {"demo": _demo, "build": _build, "train": _train, "evaluate": _evaluate,
+_OPTIONS = {"demo": _demo, "list": _list, "build": _build, "train": _train, "evaluate": _evaluate,
             "predict": _predict, "summary": _summary, "show": _show, "export": _export,
             "import": _import, "extract": _extract, "classify": _classify, "inspect": _inspect}
 

@@ -13,15 +13,16 @@ from ..recipes import Recipe
 WIDTH = 100  # columns, where the output is no terminal
 FIFTH = "top_5_accuracy"
 OTHERWISE = {"epochs": "{} epochs", "classes": "{} classes", "learning_rate": "rate {:g}",
-             "seeds": "{} seeds"}
+             "interpolation": "{} shifts", "seeds": "{} seeds"}
 """What a measured result says of its runs where they were not as the recipe says, or several."""
 
 
 def list_recipes(arguments: argparse.Namespace) -> None:
     """Print every experiment with its source, the result printed there, and the one measured."""
-    from rich.console import Console
     from rich.table import Column, Table
 
+    if arguments.name:
+        return _describe(recipes.get(arguments.name))
     rest = [Column(name, overflow="fold") for name in ("source", "printed there", "measured")]
     table = Table(Column("name", no_wrap=True), *rest, box=None, pad_edge=False)
     measured = recipes.results()
@@ -31,8 +32,43 @@ def list_recipes(arguments: argparse.Namespace) -> None:
         for recipe in group:
             table.add_row(f"  {recipe.name}", recipe.source, recipe.printed,
                           short_result(measured.get(recipe.name)))
+    _print(table)
+    print("\nMeasured is the accuracy on the test data. More on one: minidl list NAME. "
+          "Train it: minidl train NAME")
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+
     Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
-    print("\nMeasured is the accuracy on the test data. Train one with: minidl train NAME")
+
+
+def _describe(recipe: Recipe) -> None:
+    """Print what an experiment is, and what differs from its source."""
+    from rich.table import Column, Table
+
+    table = Table(Column(no_wrap=True), Column(overflow="fold"), box=None, pad_edge=False,
+                  show_header=False)
+    for row in {"name": recipe.name, "source": recipe.source, "data": recipe.data.name,
+                "training": training_text(recipe), "printed there": recipe.printed,
+                "measured": result_text(recipes.results().get(recipe.name)),
+                "differences": recipe.notes or "none known"}.items():
+        table.add_row(*row)
+    _print(table)
+
+
+def training_text(recipe: Recipe) -> str:
+    """Return how an experiment is trained, in short.
+
+    >>> training_text(recipes.get("mnist_convnet"))
+    'RMSprop, 5 epochs, batches of 64'
+    """
+    if recipe.grid:
+        return f"logistic regression, C of {', '.join(f'{c:g}' for c in recipe.grid)}"
+    steps = f" ({recipe.steps:,} steps)" if recipe.steps else ""
+    members = f"{recipe.members} networks, " if recipe.members > 1 else ""
+    return (f"{members}{type(recipe.optimizer()).__name__}, {recipe.epochs} epochs{steps}, "
+            f"batches of {recipe.batch_size}")
 
 
 def by_data() -> dict[str, list[Recipe]]:

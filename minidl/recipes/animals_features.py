@@ -11,6 +11,12 @@ from ..optim import SGD
 from .recipe import Features, Recipe
 from .sets import animals
 
+GRID = (0.0001, 0.001, 0.01, 0.1, 1.0)  # of the book's chapter 10
+STANDARDISED = ("Features are standardised first, one regression tells all classes apart (L-BFGS; "
+                "the book's scikit-learn: one a class, liblinear, features as they are), and C is "
+                "sought among smaller values, which such features want. Photos are resized by "
+                "area, not by the nearest pixel.")
+
 RECIPE = Recipe(
     name="animals_features",
     source="book, chapter 3, with SqueezeNet",
@@ -18,11 +24,10 @@ RECIPE = Recipe(
     data=animals(227, Preprocess("squeezenet")),
     pretrained="squeezenet",
     features=Features(partial(squeezenet, include_top=False), pooling="avg"),
-    grid=(0.0001, 0.001, 0.01, 0.1, 1.0),
+    grid=GRID,
     model=partial(softmax_regression, 512, classes=3),
     optimizer=SGD,
     loss="sparse_categorical_crossentropy",
     epochs=1,
-    notes="The book takes VGG16 (animals_vgg16). Standardised features want a smaller C than the "
-          "book's, and the grid of its chapter 10 has it.",
+    notes=f"The book takes VGG16 (animals_vgg16). {STANDARDISED}",
 )

@@ -13,7 +13,7 @@ from .sets import caltech101
 RECIPE = replace(
     ANIMALS,
     name="caltech101_vgg16",
-    printed="0.96",
+    printed="0.9558, rank-5 0.9945",
     data=caltech101(224, Preprocess("vgg16")),
     model=partial(softmax_regression, 25_088, classes=101),
 )

@@ -25,5 +25,6 @@ RECIPE = Recipe(
     epochs=20,
     batch_size=32,
     test_batch_size=100,
-    notes="Optimizer and epochs are not stated.",
+    notes="Optimizer and epochs are not stated; the lecture's figure is that of the epoch that "
+          "validates best.",
 )

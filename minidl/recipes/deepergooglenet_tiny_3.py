@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..models import deepergooglenet
+from .deepergooglenet_tiny_1 import SHUFFLED
 from .deepergooglenet_tiny_2 import RECIPE as SECOND
 from .schedule import stages
 
@@ -16,4 +17,5 @@ RECIPE = replace(
     model=deepergooglenet,
     schedule=stages((40, 1e-3), (20, 1e-4), (10, 1e-5)),
     epochs=70,
+    notes=SHUFFLED,
 )

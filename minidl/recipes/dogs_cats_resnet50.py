@@ -9,6 +9,7 @@ from ..models import resnet50
 from ..models.imagenet import Preprocess
 from ..models.transfer import softmax_regression
 from .animals_features import RECIPE as ANIMALS
+from .animals_features import STANDARDISED
 from .recipe import Features
 from .sets import dogs_vs_cats
 
@@ -21,5 +22,5 @@ RECIPE = replace(
     pretrained="resnet50",
     features=Features(partial(resnet50, include_top=False), "avg_pool", batch_size=16),
     model=partial(softmax_regression, 2048, classes=2),
-    notes="The book's grid has 0.001 twice, once for 0.0001.",
+    notes=f"The book's grid has 0.001 twice, once for 0.0001. {STANDARDISED}",
 )

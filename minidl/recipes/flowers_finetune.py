@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..data import RandomAffine
 from ..models import squeezenet
 from ..models.imagenet import Preprocess
 from ..models.transfer import fine_tuned
 from ..optim import SGD, RMSprop
-from .prepare import one_hot
+from .prepare import book_affine, one_hot
 from .recipe import Recipe, Stage
 from .sets import flowers
 
 SIZE = 128
-DATA = flowers(SIZE, Preprocess("squeezenet"), label=one_hot, augment=(RandomAffine(
+DATA = flowers(SIZE, Preprocess("squeezenet"), label=one_hot, augment=(book_affine(
     rotation=30, width_shift=0.1, height_shift=0.1, shear=0.2, zoom=0.2, horizontal_flip=True),))
 
 RECIPE = Recipe(
@@ -32,6 +31,6 @@ RECIPE = Recipe(
     batch_size=32,
     test_batch_size=64,
     workers=1,
-    notes="The book takes VGG16 (flowers_vgg16_finetune), flattens its outputs, and trains for 125 "
-          "epochs.",
+    notes="The book takes VGG16 (flowers_vgg16_finetune) and photos of 224 pixels from 0 to 1, "
+          "flattens the outputs, and trains for 125 epochs, without momentum.",
 )

@@ -21,5 +21,5 @@ RECIPE = Recipe(
     epochs=100,
     batch_size=32,
     test_batch_size=256,
-    notes="The book has 17 kinds with 80 photos each.",
+    notes="The book has 17 kinds with 80 photos each, and does not divide them in proportion.",
 )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..data import RandomAffine
 from ..models import minigooglenet
 from ..optim import SGD
-from .prepare import as_float, mean_image, one_hot
+from .prepare import as_float, book_affine, mean_image, one_hot
 from .recipe import Recipe
 from .schedule import linear
 from .sets import cifar10
@@ -16,8 +15,8 @@ RECIPE = Recipe(
     name="minigooglenet_cifar_1",
     source="book, chapter 11, experiment 1",
     printed="0.8795",
-    data=cifar10(as_float, label=one_hot, mean=mean_image, augment=(RandomAffine(
-        width_shift=0.1, height_shift=0.1, horizontal_flip=True, interpolation="nearest"),)),
+    data=cifar10(as_float, label=one_hot, mean=mean_image, augment=(book_affine(
+        width_shift=0.1, height_shift=0.1, horizontal_flip=True),)),
     model=minigooglenet,
     optimizer=partial(SGD, momentum=0.9),
     schedule=linear(1e-3),

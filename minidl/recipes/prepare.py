@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data import RandomAffine
+
 # ---- samples -------------------------------------------------------------------------------
 
 
@@ -17,6 +19,15 @@ def unit_range(images: np.ndarray) -> np.ndarray:
     [0.0, 1.0]
     """
     return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
+
+
+def unit_range_bgr(images: np.ndarray) -> np.ndarray:
+    """Return R, G, B from 0 to 255 as float32 B, G, R in [0, 1], the order of OpenCV.
+
+    >>> unit_range_bgr(np.array([[0, 0, 255]], np.uint8)).tolist()
+    [[1.0, 0.0, 0.0]]
+    """
+    return np.ascontiguousarray(unit_range(images)[..., ::-1])
 
 
 def as_float(images: np.ndarray) -> np.ndarray:
@@ -86,3 +97,18 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
     return np.eye(classes, dtype=np.float32)[labels]
+
+
+# ---- augmentation --------------------------------------------------------------------------
+
+
+def book_affine(**ranges: Any) -> RandomAffine:
+    """Return the book's augmentation: each pixel is that of the original that lies nearest.
+
+    Keras interpolated so until keras #8849, at the end of 2017; shifts are by whole pixels then,
+    and blur nothing.
+
+    >>> book_affine(width_shift=0.1).interpolation
+    'nearest'
+    """
+    return RandomAffine(interpolation="nearest", **ranges)

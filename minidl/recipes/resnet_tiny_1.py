@@ -6,7 +6,7 @@ from functools import partial
 
 from ..models import resnet_tiny_imagenet
 from ..optim import SGD
-from .deepergooglenet_tiny_1 import DATA
+from .deepergooglenet_tiny_1 import DATA, SHUFFLED
 from .recipe import Recipe
 from .schedule import stages
 
@@ -23,4 +23,6 @@ RECIPE = Recipe(
     epochs=40,
     test_batch_size=250,
     workers=1,
+    notes=f"The listing of this experiment is lost: network and optimizer are those of the second. "
+          f"{SHUFFLED}",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .deepergooglenet_tiny_1 import SHUFFLED
 from .resnet_tiny_1 import RECIPE as FIRST
 from .schedule import linear
 
@@ -14,4 +15,5 @@ RECIPE = replace(
     printed="validation 0.5832; test 0.5803, rank-5 0.8046",
     schedule=linear(1e-1),
     epochs=75,
+    notes=SHUFFLED,
 )

@@ -60,10 +60,10 @@ def run(recipe: Recipe, out: Path, *, resume: Path | bool = False, overwrite: bo
             none; or a checkpoint to go on from, or a folder of them.
         overwrite: replace what an earlier run wrote into the folder; with `resume`, replace
             what it wrote after that checkpoint.
-        changes: epochs, batch_size, learning_rate, seed, limit (use the first samples only),
-            classes (use these only), checkpoint_every (keep a checkpoint of every so many epochs),
-            data (a folder) and weights (a file) in place of the recipe's, device ("cpu" or
-            "cuda"). With `resume`, learning_rate is that from the checkpoint on.
+        changes: epochs, batch_size, learning_rate, seed, limit (use so many samples of each part,
+            taken evenly), classes (use these only), checkpoint_every (keep a checkpoint of every
+            so many epochs), data (a folder) and weights (a file) in place of the recipe's, device
+            ("cpu" or "cuda"). With `resume`, learning_rate is that from the checkpoint on.
 
     Raises:
         ArgumentError: the folder holds a run, or settings differ from those of a resumed run.

@@ -125,5 +125,5 @@ def _place(name: str, folder: Folder) -> Path:
 
 
 def _divided(x: Any, y: np.ndarray, *parts: float) -> list[Part]:
-    """Return training and other parts, drawn with seed 42 as in the book, classes in proportion."""
+    """Return training and other parts, drawn with the book's seed 42, classes in proportion."""
     return [(Rows(x, rows), y[rows]) for rows in stratified_split(y, *parts, seed=42)]

@@ -17,6 +17,6 @@ RECIPE = Recipe(
     loss="binary_crossentropy",
     epochs=30,
     batch_size=128,
-    notes="The lecture's telemetry was never published; this is the Shuttle's. It trains for 500 "
-          "epochs and more.",
+    notes="The lecture's telemetry was never published; this is the Shuttle's, standardised and "
+          "divided with its seven states in proportion. The lecture trains for 500 epochs or more.",
 )
