@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # for editors and type checkers; a test holds it to the table
+    from . import config as config
     from . import data as data
     from . import errors as errors
     from . import io as io
@@ -67,6 +68,7 @@ _PLACES = {
     "apply": "autograd.tape:apply",
     "define_op": "ops.registry:define",
     # switches
+    "config": "config",
     "no_grad": "config:no_grad",
     "enable_grad": "config:enable_grad",
     "threads": "config:threads",

@@ -66,7 +66,7 @@ class Generator:
 
 
 default = Generator()
-"""The generator that layers and initialisers use unless they are given another."""
+"""The generator that layers and initializers use unless they are given another."""
 
 
 def seed(value: int) -> None:

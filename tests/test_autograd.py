@@ -452,6 +452,8 @@ BAD = [
     (lambda: F.stack([]), ArgumentError, "stack: got no arrays"),
     (lambda: F.concat([]), ArgumentError, "concat: got no arrays"),
     (lambda: F.mse(Tensor([1.0]), Tensor([1.0, 2.0])), ShapeError, "mse: got a prediction"),
+    (lambda: F.binary_cross_entropy(Tensor([[0.5], [0.5]]), Tensor([1.0, 0.0])), ShapeError,
+     "binary_cross_entropy: got a prediction of shape"),
     (lambda: F.cross_entropy(np.ones((2, 3)), np.array([0, 3])), ArgumentError,
      "got labels from 0 to 3; expected 0 to 2 for 3 classes"),
     (lambda: F.cross_entropy(np.ones((2, 3)), np.array([-1, 0])), ArgumentError, "labels from -1"),

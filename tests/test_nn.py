@@ -1,4 +1,4 @@
-"""Layers: shapes, weights, configs, modes, names and errors; initialisers and their like."""
+"""Layers: shapes, weights, configs, modes, names and errors; initializers and their like."""
 
 from __future__ import annotations
 
@@ -614,7 +614,7 @@ def test_shape_run_computes_nothing_and_keeps_the_mode():
     assert not config.only_shapes()
 
 
-# ---- initialisers, regularisers, constraints -----------------------------------------------
+# ---- initializers, regularizers, constraints -----------------------------------------------
 
 SPREADS = {  # standard deviation for fan_in 300, fan_out 3000
     "random_uniform": 0.1 / np.sqrt(12), "random_normal": 0.05, "truncated_normal": 0.05 * 0.8796,

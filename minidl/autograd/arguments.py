@@ -70,7 +70,7 @@ def outside(ids: Tensor, count: int) -> bool:
 def check_labels(where: str, labels: Tensor, classes: int) -> None:
     """Raise unless labels are integers from 0 to classes - 1.
 
-    On a GPU nobody looks (see `outside`), and labels outside make a loss that is no number.
+    On a GPU this is not checked (see `outside`): labels outside make a loss that is no number.
     """
     if labels.dtype.kind not in "iu":
         raise DTypeError(where, f"got labels of type {labels.dtype}", "expected integers or floats",

@@ -27,31 +27,54 @@ def cross_entropy(logits: TensorLike, labels: TensorLike, smoothing: float = 0.0
 
 
 def nll(log_probabilities: TensorLike, labels: TensorLike) -> Tensor:
-    """Return minus the log-probability (..., classes) of each integer label (...)."""
+    """Return minus the log-probability (..., classes) of each integer label (...).
+
+    Raises:
+        ArgumentError: a label is below 0 or not below the number of classes.
+        DTypeError: the labels are not integers.
+    """
     logs, labels = as_tensor(log_probabilities), as_tensor(labels)
     check_labels("nll", labels, logs.shape[-1])
     return apply("nll", logs, labels)
 
 
 def binary_cross_entropy_with_logits(logits: TensorLike, labels: TensorLike) -> Tensor:
-    """Return the binary cross-entropy of each element; labels lie in [0, 1]."""
+    """Return the binary cross-entropy of each element; labels lie in [0, 1].
+
+    Raises:
+        ShapeError: logits and labels differ in shape.
+    """
     logits = as_tensor(logits)
     return apply("binary_cross_entropy_with_logits", logits, astype(labels, logits.dtype))
 
 
 def binary_cross_entropy(probabilities: TensorLike, labels: TensorLike, epsilon: float = 1e-7
                          ) -> Tensor:
-    """Return the binary cross-entropy of each element; probabilities are kept from 0 and 1."""
+    """Return the binary cross-entropy of each element; probabilities are kept from 0 and 1.
+
+    Raises:
+        ShapeError: probabilities and labels differ in shape.
+    """
     p = clip(probabilities, epsilon, 1 - epsilon)
     t = astype(labels, p.dtype)
+    _need_equal_shapes("binary_cross_entropy", p, t)
     return -(t * log(p) + (1 - t) * log(1 - p))
 
 
 def mse(prediction: TensorLike, target: TensorLike) -> Tensor:
-    """Return the squared difference of each element."""
+    """Return the squared difference of each element.
+
+    Raises:
+        ShapeError: prediction and target differ in shape.
+    """
     prediction = as_tensor(prediction)
     target = as_tensor(target)
-    if prediction.shape != target.shape:
-        raise ShapeError("mse", f"got a prediction of shape {prediction.shape}",
-                         f"the target has shape {target.shape}", "Reshape one of them.")
+    _need_equal_shapes("mse", prediction, target)
     return square(subtract(prediction, target))
+
+
+def _need_equal_shapes(where: str, prediction: Tensor, target: Tensor) -> None:
+    """Raise where one would be broadcast, as (N, 1) and (N,) to (N, N)."""
+    if prediction.shape != target.shape:
+        raise ShapeError(where, f"got a prediction of shape {prediction.shape}",
+                         f"the target has shape {target.shape}", "Reshape one of them.")

@@ -23,7 +23,7 @@ class Parameter(Tensor):
 
     Attributes:
         regularizer: function of the parameter whose value is added to the loss.
-        constraint: function that optimizers' users apply to the values after each step.
+        constraint: function that the optimizer applies to the values after each step.
 
     >>> Parameter([1.0, 2.0], name="scale").requires_grad
     True

@@ -17,7 +17,7 @@ from ..errors import MinidlError
 
 PACKAGES = ("numpy", "numba", "h5py", "pillow", "matplotlib", "rich", "safetensors", "pooch",
             "threadpoolctl")
-OPTIONAL = {"scikit-learn": "ml", "cupy-cuda13x": "gpu"}
+OPTIONAL = {"scikit-learn": "ml", "onnx": "onnx", "cupy-cuda13x": "gpu"}
 SIMD = ("avx512f", "avx2", "fma", "avx", "sse4.2", "neon", "sve")
 
 MARKS = {True: ("ok", "green"), False: ("missing", "red"), None: ("-", "")}
@@ -131,7 +131,9 @@ def _gpu() -> list[Row]:
     cards = _nvidia_smi()
     if not cards:
         return [("GPU", None, "none found; minidl computes on the CPU")]
-    return [("GPU", None, f"{card}; this version computes on the CPU") for card in cards]
+    how = ('device="cuda" uses it' if _version("cupy-cuda13x")
+           else 'to use it: pip install "minidl[gpu]"')
+    return [("GPU", None, f"{card}; {how}") for card in cards]
 
 
 def _nvidia_smi() -> list[str]:

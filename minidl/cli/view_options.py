@@ -51,6 +51,9 @@ MODEL = "a folder that `minidl train` wrote, a saved model, a network of minidl.
         "--weights, or an experiment of `minidl list`"
 
 
+RUN = "a folder that `minidl train` wrote"
+
+
 def add_kinds(command: argparse.ArgumentParser, types: dict[str, Callable[[str], Any]]) -> None:
     """Give the command `show` its kinds and their options.
 
@@ -62,7 +65,7 @@ def add_kinds(command: argparse.ArgumentParser, types: dict[str, Callable[[str],
     for name, kind in KINDS.items():
         one = kinds.add_parser(name, help=kind.text,
                                description=f"Draw {kind.text}, into {kind.file[0]}.")
-        one.add_argument("model", metavar="MODEL", help=MODEL)
+        one.add_argument("model", metavar="MODEL", help=MODEL if "weights" in kind.options else RUN)
         if kind.image:
             one.add_argument("image", metavar="IMAGE", nargs="?",
                              help="PNG, JPEG and the like, prepared as in training")
@@ -104,7 +107,8 @@ def _options(types: dict[str, Callable[[str], Any]]) -> dict[str, tuple[str, dic
         "channel": number("--channel", "input channel, from 0", natural),
         "channels": number("--channels", "show at most N channels of each layer, the strongest"),
         "megabytes": ("--megabytes", {"type": types["positive_number"], "metavar": "N", "help":
-                                      "leave channels out until the page is about this large (5)"}),
+                                      "leave channels out until the page is about this large "
+                                      "(5; 15 for images above 100 x 100)"}),
         "filters": ("--filters", {"type": words, "metavar": "LIST",
                                   "help": "numbers, with commas between them"}),
         "count": number("--count", "show at most N of them"),

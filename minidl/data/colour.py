@@ -61,7 +61,7 @@ class ColorJitter:
         _ordered(where, "saturation", self.saturation)
 
     def __call__(self, images: np.ndarray, draws: Draws) -> np.ndarray:
-        """Return images (N, H, W, 3)."""
+        """Return images (N, H, W, 3), floats in [0, 1] or bytes, of which 255 counts as 1."""
         u = draws.uniform(0, 4)
         ranges = ((-self.hue, self.hue), self.contrast, (-self.brightness, self.brightness),
                   self.saturation)
@@ -72,7 +72,11 @@ class ColorJitter:
 
 @dataclass(frozen=True)
 class RandomHue:
-    """The hue (HSV) moved by up to `max_delta` of its circle in either direction."""
+    """The hue (HSV) moved by up to `max_delta` of its circle in either direction.
+
+    Args:
+        max_delta: a share of the circle, 0 to 0.5.
+    """
 
     max_delta: float
 
@@ -81,14 +85,18 @@ class RandomHue:
                 "It is a share of the circle of hues.")
 
     def __call__(self, images: np.ndarray, draws: Draws) -> np.ndarray:
-        """Return images (N, H, W, 3)."""
+        """Return images (N, H, W, 3), floats in [0, 1] or bytes, of which 255 counts as 1."""
         change = draws.between(-self.max_delta, self.max_delta)
         return _recoloured("RandomHue", images, {0: change})
 
 
 @dataclass(frozen=True)
 class RandomContrast:
-    """(x - mean) f + mean for each channel of an image, with f between `lower` and `upper`."""
+    """(x - mean) f + mean for each channel of an image, with f between `lower` and `upper`.
+
+    Args:
+        lower, upper: bounds of f, 0 or more.
+    """
 
     lower: float
     upper: float
@@ -97,13 +105,17 @@ class RandomContrast:
         _ordered("RandomContrast", "(lower, upper)", (self.lower, self.upper))
 
     def __call__(self, images: np.ndarray, draws: Draws) -> np.ndarray:
-        """Return images (N, H, W, C)."""
+        """Return images (N, H, W, C), floats in [0, 1] or bytes, of which 255 counts as 1."""
         return _recoloured("RandomContrast", images, {1: draws.between(self.lower, self.upper)})
 
 
 @dataclass(frozen=True)
 class RandomBrightness:
-    """A number of up to `max_delta`, of either sign, added to all pixels of an image."""
+    """A number of up to `max_delta`, of either sign, added to all pixels of an image.
+
+    Args:
+        max_delta: a share of the range of pixels, 0 to 1.
+    """
 
     max_delta: float
 
@@ -111,14 +123,18 @@ class RandomBrightness:
         _within("RandomBrightness", "max_delta", self.max_delta, 0, 1.001, _SHARE)
 
     def __call__(self, images: np.ndarray, draws: Draws) -> np.ndarray:
-        """Return images (N, H, W, C)."""
+        """Return images (N, H, W, C), floats in [0, 1] or bytes, of which 255 counts as 1."""
         change = draws.between(-self.max_delta, self.max_delta)
         return _recoloured("RandomBrightness", images, {2: change})
 
 
 @dataclass(frozen=True)
 class RandomSaturation:
-    """The saturation (HSV) times a factor between `lower` and `upper`, at most 1 in the end."""
+    """The saturation (HSV) times a factor between `lower` and `upper`, at most 1 in the end.
+
+    Args:
+        lower, upper: bounds of the factor, 0 or more.
+    """
 
     lower: float
     upper: float
@@ -127,7 +143,7 @@ class RandomSaturation:
         _ordered("RandomSaturation", "(lower, upper)", (self.lower, self.upper))
 
     def __call__(self, images: np.ndarray, draws: Draws) -> np.ndarray:
-        """Return images (N, H, W, 3)."""
+        """Return images (N, H, W, 3), floats in [0, 1] or bytes, of which 255 counts as 1."""
         return _recoloured("RandomSaturation", images, {3: draws.between(self.lower, self.upper)})
 
 

@@ -43,7 +43,7 @@ class Rule:
     Attributes:
         make: called with our arguments.
         take: our argument, and what makes its value, by key.
-        weights: names of weights, whose initialiser, penalty and limit are taken.
+        weights: names of weights, whose initializer, penalty and limit are taken.
         last_axis: whether the key `axis` must mean the channels.
     """
 
@@ -109,7 +109,7 @@ def layer_from(rule: Rule, config: Mapping[str, Any], name: str, axes: int | Non
                "trainable": bool(config.get("trainable", True))}
     starts = {f"{weight}_initializer" for weight in rule.weights}
     layer = rule.make(**{**options, **dict.fromkeys(starts, room)})
-    if isinstance(rule.make, type):  # the file's initialisers are the layer's config
+    if isinstance(rule.make, type):  # the file's initializers are the layer's config
         kept = {k: v for k, v in options.items() if v is not None or k not in starts}
         layer.__dict__["_given"] = ((), kept)
     return layer

@@ -151,7 +151,7 @@ def _layer(layer: Module, name: str) -> dict[str, Any]:
 
 
 def _object(key: str, what: str, value: Any) -> dict[str, Any]:
-    """Return an initialiser, penalty or limit as Keras has it; nothing for what only we have."""
+    """Return an initializer, penalty or limit as Keras has it; nothing for what only we have."""
     if not isinstance(value, Mapping):
         return {} if value == "torch_uniform" else {key: value}
     if value["class"] == "TorchUniform":

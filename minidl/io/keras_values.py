@@ -1,4 +1,4 @@
-"""Values in configs of Keras as ours: numbers, activations, initialisers, penalties, limits."""
+"""Values in configs of Keras as ours: numbers, activations, initializers, penalties, limits."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _made(module: Any, base: type, value: Any, passed_over: tuple[str, ...] = ()
 
 
 def initializer(value: Any) -> Any:
-    """Return an initialiser, or None for one that minidl lacks: the file has the values."""
+    """Return an initializer, or None for one that minidl lacks: the file has the values."""
     try:
         return _made(initializers, initializers.Initializer, value,
                      ("seed", "dtype", "input_axes", "output_axes"))
@@ -105,7 +105,7 @@ WEIGHT_KEYS: dict[str, Callable[[Any], Any]] = {
 
 
 class Room:
-    """Stands in for an initialiser while a model is built whose weights a file has.
+    """Stands in for an initializer while a model is built whose weights a file has.
 
     It gives zeros, which cost no time, and no more elements in all than the file has.
     """

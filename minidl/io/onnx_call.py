@@ -62,7 +62,7 @@ def given(layer: Any, **arrays: np.ndarray) -> Iterator[None]:
     """Let a layer be built with these values, without drawing any; its settings stay as they are.
 
     Args:
-        arrays: by the attribute that holds the initialiser and so on ("kernel_options").
+        arrays: by the attribute that holds the initializer and so on ("kernel_options").
     """
     before = {name: getattr(layer, name) for name in arrays}
     for name, array in arrays.items():

@@ -1,6 +1,6 @@
 """Initial values of weights, by name or as objects.
 
-An initialiser is called with shape, element type and fans: the number of inputs and of outputs of
+An initializer is called with shape, element type and fans: the number of inputs and of outputs of
 a unit, by which Glorot, He and LeCun scale.
 """
 
@@ -33,7 +33,7 @@ def fans(shape: Shape) -> Fans:
 
 
 class Initializer(Configurable):
-    """Base of initialisers: a subclass writes `draw`.
+    """Base of initializers: a subclass writes `draw`.
 
     Args:
         seed: makes every call give the same values; the default generator is used without.
@@ -181,7 +181,7 @@ class Orthogonal(Initializer):
         """Return the values in float64."""
         if len(shape) < 2:
             raise ShapeError("Orthogonal", f"got shape {shape}", "expected two axes or more",
-                             "Use another initialiser.")
+                             "Use another initializer.")
         rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
         q = q * np.sign(np.diag(r))
@@ -199,7 +199,7 @@ TABLE: dict[str, Callable[[], Initializer]] = {
 
 
 def get(value: Any) -> Callable[[Shape, np.dtype, Fans], np.ndarray]:
-    """Return an initialiser by name; objects and functions of (shape, dtype, fans) pass.
+    """Return an initializer by name; objects and functions of (shape, dtype, fans) pass.
 
     >>> get("zeros")((2, 2)).tolist()
     [[0.0, 0.0], [0.0, 0.0]]

@@ -93,7 +93,7 @@ class Module(Holder, Trainable):
         """Make a parameter, as attribute `name`, and return it.
 
         Args:
-            fans: inputs and outputs per unit, for initialisers; from the shape by default.
+            fans: inputs and outputs per unit, for initializers; from the shape by default.
         """
         draw, penalty, limit = weight_options(initializer, regularizer, constraint)
         values = draw(shape, np.dtype(self.dtype), fans or initializers.fans(shape))
@@ -251,7 +251,7 @@ class Module(Holder, Trainable):
 
 def weight_options(initializer: Any, regularizer: Any = None, constraint: Any = None
                    ) -> tuple[Any, Any, Any]:
-    """Return initialiser, regulariser and constraint, each given by name or as it is."""
+    """Return initializer, regularizer and constraint, each given by name or as it is."""
     return (initializers.get(initializer), regularizers.get(regularizer),
             constraints.get(constraint))
 

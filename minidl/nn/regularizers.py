@@ -11,7 +11,7 @@ from .configurable import Configurable, lookup
 
 
 class Regularizer(Configurable):
-    """Base of regularisers: `regularizer(weight)` is the penalty."""
+    """Base of regularizers: `regularizer(weight)` is the penalty."""
 
     def __call__(self, weight: Tensor) -> Tensor:
         raise NotImplementedError
@@ -67,5 +67,5 @@ TABLE: dict[str, Callable[[], Regularizer]] = {"l1": L1, "l2": L2, "l1_l2": L1L2
 
 
 def get(value: Any) -> Callable[[Tensor], Tensor] | None:
-    """Return a regulariser by name; objects and functions pass, None stays None."""
+    """Return a regularizer by name; objects and functions pass, None stays None."""
     return lookup("regularizer", TABLE, value)

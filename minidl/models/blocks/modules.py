@@ -32,7 +32,7 @@ ACT: Order = ("conv", "act")
 
 
 def penalty(reg: float) -> L2 | None:
-    """Return reg sum w^2 as a regulariser; none for 0."""
+    """Return reg sum w^2 as a regularizer; none for 0."""
     return L2(reg) if reg else None
 
 
