@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it to the table
     from .nn import Sequential as Sequential
     from .nn import layers as layers
     from .nn.load import load_model as load_model
+    from .nn.statistics import update_batch_norm as update_batch_norm
     from .ops.registry import define as define_op  # noqa: F401
     from .optim import schedules as schedules
     from .plan.record import record as record
@@ -91,6 +92,7 @@ _PLACES = {
     "find_learning_rate": "train.finder:find_learning_rate",
     "Ensemble": "train.ensemble:Ensemble",
     "train_ensemble": "train.ensemble:train_ensemble",
+    "update_batch_norm": "nn.statistics:update_batch_norm",
     "ten_crop_predict": "train.crops:ten_crop_predict",
     "profile": "train.inspect:profile",
     "trace_nan": "train.inspect:trace_nan",

@@ -439,6 +439,13 @@ def test_evaluate_finds_the_accuracy_of_the_report(trained, tmp_path):
     assert "2,000 test images" in minidl("evaluate", out, "--data", DIGITS).out
 
 
+def test_evaluate_updates_batch_norm_where_there_is_one(trained):
+    out, _ = trained
+    done = minidl("evaluate", out, "--limit", 256, "--update-batch-norm", 3)
+    assert (done.status, done.out) == (1, "")
+    assert "without batch normalisations" in done.err
+
+
 def test_evaluate_reports_by_class(trained, tmp_path):
     pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'ml'")
     out, _ = trained

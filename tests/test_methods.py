@@ -434,6 +434,68 @@ def test_ten_crop_predict_is_the_mean_over_the_crops(loss: Any, activation: Any)
             np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
 
+# ---- statistics of batch normalisations ------------------------------------------------------
+
+
+def statistics(layer: Any) -> np.ndarray:
+    return np.stack([layer.moving_mean.numpy(), layer.moving_variance.numpy()])
+
+
+def normalised() -> tuple[Any, Any]:
+    """Return a trained network with dropout before its batch normalisation, and that layer."""
+    random.seed(5)
+    model = nn.Sequential([layers.Dense(8, activation="relu"), layers.Dropout(0.5),
+                           layers.BatchNormalization(), layers.Dense(3, activation="softmax")])
+    model.compile(optim.SGD(0.1), "sparse_categorical_crossentropy", ["accuracy"])
+    fit(model, epochs=1)
+    return model, model.layers[2]
+
+
+def test_batch_norm_is_updated_to_the_mean_over_batches_by_samples() -> None:
+    model, layer = normalised()
+    layer.moving_mean.assign(np.nan)  # whatever was there before
+    others = {name: value for name, value in bits(model).items() if "moving" not in name}
+    rest = [(module.training, getattr(module, "momentum", None)) for module in model.modules()]
+    state, x = random.default.state, X[:40]
+    assert dl.update_batch_norm(model, x, batch_size=16, seed=2) == 3
+    hidden = model.layers[0](dl.Tensor(x)).numpy().astype(np.float64)  # nothing is dropped
+    order = DataLoader(x, batch_size=16, shuffle=True, seed=2).order(0)
+    parts = [hidden[order[a:a + 16]] for a in (0, 16, 32)]  # 16, 16 and 8 samples
+    wanted = np.average([[part.mean(0), part.var(0)] for part in parts], axis=0,
+                        weights=[16, 16, 8])
+    np.testing.assert_allclose(statistics(layer), wanted, rtol=1e-5, atol=1e-6)
+    assert {name: value for name, value in bits(model).items() if "moving" not in name} == others
+    assert random.default.state == state
+    assert rest == [(m.training, getattr(m, "momentum", None)) for m in model.modules()]
+
+
+def test_batch_norm_is_updated_from_as_many_batches_as_are_asked_for() -> None:
+    model, layer = normalised()
+    loader = DataLoader(X, Y, batch_size=16)
+    assert dl.update_batch_norm(model, loader, batches=2) == 2
+    two = statistics(layer)
+    assert dl.update_batch_norm(model, X[:32], batches=9, batch_size=32) == 1
+    assert np.allclose(two[0], statistics(layer)[0], atol=1e-6)
+    assert not np.allclose(two[1], statistics(layer)[1], atol=1e-6)  # of 16 and of 32 samples
+
+
+def test_an_update_of_batch_norm_that_fails_changes_nothing() -> None:
+    model, layer = normalised()
+    before = bits(model)
+    with pytest.raises(ShapeError):
+        dl.update_batch_norm(model, [X[:32, :-1]])
+    with pytest.raises(ShapeError):
+        dl.update_batch_norm(model, X[:32, :-1])
+    assert bits(model) == before and layer.momentum == 0.99
+
+
+def test_frozen_batch_norm_is_not_updated() -> None:
+    model, layer = normalised()
+    layer.trainable = False
+    with pytest.raises(ArgumentError, match="without batch normalisations that are trained"):
+        dl.update_batch_norm(model, X)
+
+
 # ---- ensembles -----------------------------------------------------------------------------
 
 

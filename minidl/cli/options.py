@@ -103,6 +103,10 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     _folder(command)
     _data(command)
     _limit(command)
+    command.add_argument("--update-batch-norm", type=positive, nargs="?", const=200, metavar="N",
+                         help="compute the moving statistics of batch normalisations anew first, "
+                              "from N batches of training data (200); the saved model stays as "
+                              "it is")
     command.add_argument("--confusion", metavar="FILE",
                          help="draw into this PNG which classes are taken for which")
     command.add_argument("--report", action="store_true",

@@ -11,6 +11,7 @@ from .. import recipes, viz
 from ..errors import ArgumentError
 from ..files import replacing
 from ..nn.load import load_model
+from ..nn.statistics import update_batch_norm
 from ..recipes import Recipe
 from ..recipes.folder import ADDED, RunFolder
 from ..recipes.loaders import loaders
@@ -31,11 +32,19 @@ def evaluate(arguments: argparse.Namespace) -> None:
     recipe, model = trained(folder, arguments.data)
     changes = {"data": arguments.data or folder.settings().get("data"), "limit": arguments.limit}
     data = loaders(recipe, settings_of(recipe, **changes), folder)
+    if arguments.update_batch_norm:
+        _update_batch_norm(model, data.training, arguments.update_batch_norm)
     test, figures = data.test, measured(recipe, model, data)
     named = ", ".join(f"{name} {figures[name]:.4f}" for name in sorted(figures, key=_order))
     print(f"{recipe.name} on {test.samples:,} test images of {recipe.data.name}: {named}")
     if arguments.report or arguments.confusion:
         _report(folder, recipe, model, test, arguments)
+
+
+def _update_batch_norm(model: Any, training: DataLoader, batches: int) -> None:
+    for one in model.models if isinstance(model, Ensemble) else [model]:
+        taken = update_batch_norm(one, training, batches)
+    print(f"Statistics of batch normalisations: from {taken} batches of training data")
 
 
 def _order(name: str) -> tuple[bool, str]:
