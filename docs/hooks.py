@@ -126,8 +126,10 @@ def _measured(result: dict[str, Any] | None) -> str:
 
 def recipe_notes() -> str:
     """Return what differs from the source, where something does, as a list."""
-    found = map(recipes.get, recipes.names())
-    return "\n".join(f"- `{recipe.name}`: {recipe.notes}" for recipe in found if recipe.notes)
+    names: dict[str, list[str]] = {}
+    for recipe in map(recipes.get, recipes.names()):
+        names.setdefault(recipe.notes, []).append(f"`{recipe.name}`")
+    return "\n".join(f"- {', '.join(found)}: {notes}" for notes, found in names.items() if notes)
 
 
 # ---- networks ------------------------------------------------------------------------------

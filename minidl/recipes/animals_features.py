@@ -12,10 +12,9 @@ from .recipe import Features, Recipe
 from .sets import animals
 
 GRID = (0.0001, 0.001, 0.01, 0.1, 1.0)  # of the book's chapter 10
-STANDARDISED = ("Features are standardised first, one regression tells all classes apart (L-BFGS; "
-                "the book's scikit-learn: one a class, liblinear, features as they are), and C is "
-                "sought among smaller values, which such features want. Photos are resized by "
-                "area, not by the nearest pixel.")
+STANDARDISED = ("Features are standardised, which makes smaller values of C the best. One "
+                "regression tells all classes apart (L-BFGS); the book's fits one a class "
+                "(liblinear). Photos are resized by area, not by the nearest pixel.")
 
 RECIPE = Recipe(
     name="animals_features",

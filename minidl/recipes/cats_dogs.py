@@ -23,8 +23,8 @@ RECIPE = Recipe(
     batch_size=32,
     test_batch_size=100,
     callbacks=lambda: [EarlyStopping("val_loss", patience=10, restore_best_weights=True)],
-    notes="The lecture takes 2,000, 1,000 and 1,000 photos, resizes them bilinearly, here it is by "
-          "area, and lowers the rate where the loss of validation stays.",
+    notes="The lecture takes 2,000, 1,000 and 1,000 photos, resizes bilinearly (here: by area), "
+          "and lowers the rate when the validation loss stays.",
 )
 
 
