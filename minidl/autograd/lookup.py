@@ -14,8 +14,7 @@ def embedding(ids: TensorLike, table: TensorLike) -> Tensor:
     """Return the rows of table (V, D) that integers ids (...) name, as (..., D).
 
     Raises:
-        ArgumentError: an id lies outside 0 to V - 1. On a GPU this is not checked:
-            its row is 0.
+        ArgumentError: an id lies outside 0 to V - 1. On a GPU this is not checked: its row is 0.
 
     >>> embedding([2, 0], [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]).tolist()
     [[4.0, 5.0], [0.0, 1.0]]

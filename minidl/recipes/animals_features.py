@@ -11,7 +11,6 @@ from ..optim import SGD
 from .recipe import Features, Recipe
 from .sets import animals
 
-GRID = (0.0001, 0.001, 0.01, 0.1, 1.0)  # of the book's chapter 10
 STANDARDISED = ("Features are standardised, which makes smaller values of C the best. One "
                 "regression tells all classes apart (L-BFGS); the book's fits one a class "
                 "(liblinear). Photos are resized by area, not by the nearest pixel.")
@@ -23,7 +22,7 @@ RECIPE = Recipe(
     data=animals(227, Preprocess("squeezenet")),
     pretrained="squeezenet",
     features=Features(partial(squeezenet, include_top=False), pooling="avg"),
-    grid=GRID,
+    grid=(0.0001, 0.001, 0.01, 0.1, 1.0),  # of the book's chapter 10
     model=partial(softmax_regression, 512, classes=3),
     optimizer=SGD,
     loss="sparse_categorical_crossentropy",
