@@ -21,6 +21,7 @@ from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.plan import record
 from minidl.testing.host_cuda import emulated
 from minidl.train.feed import Batch
+from minidl.train.passes import passes_of
 
 EXACT = "implicit_gemm", "mma"  # round to TF32, which is no error but another result
 
@@ -206,6 +207,22 @@ def test_fit_evaluate_predict_and_save(tmp_path):
     for name, array in gpu.state_dict().items():
         np.testing.assert_array_equal(again.state_dict()[name], array)
     again.fit(x, y, epochs=1, verbose=0, device="cuda")
+
+
+def test_predict_launches_one_graph():
+    random.seed(4)
+    model = convnet(L.BatchNormalization()).to("cuda").eval()
+    given = [np.random.default_rng(n).standard_normal((3, 8, 8, 3), np.float32) for n in range(6)]
+    seen = [model.predict(x) for x in given]
+    model.layers[0].kernel.assign(model.layers[0].kernel.numpy() * 2)
+    seen += [model.predict(x) for x in given]
+    assert passes_of(model).replayed == 12 - 3
+    with config.no_grad():
+        for x, y in zip(given, seen[6:], strict=True):
+            np.testing.assert_array_equal(y, model(x).numpy())
+    assert passes_of(model)._states.popitem()[1].recorded.recording._graph is not None
+    for x, y in zip(given, seen[:6], strict=True):
+        assert (model.predict(x) != y).any()
 
 
 def test_slices_of_a_batch_and_joined_convolutions(monkeypatch):

@@ -190,6 +190,14 @@ def walk(module: Any, inside: Callable[[Module], Iterable[tuple[str, Module]]] =
         pending += [(f"{path}/{n}" if path else n, m) for n, m in inside(module)][::-1]
 
 
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+
+
+def _all_plain(values: Any) -> bool:
+    """Say at a glance whether there are no modules and tensors in a list, tuple or dict."""
+    return _PLAIN.issuperset(map(type, values.values() if isinstance(values, dict) else values))
+
+
 def parts_of(module: Holder) -> Iterator[tuple[str, Any]]:
     """Yield the modules and tensors directly inside a module, with their paths."""
     apart = module._without_parts
@@ -199,9 +207,11 @@ def parts_of(module: Holder) -> Iterator[tuple[str, Any]]:
 def _parts_among(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
     """Yield the modules and tensors among values, and in lists, tuples and dicts there."""
     for key, value in items:
+        if type(value) in _PLAIN:
+            continue
         if isinstance(value, (Holder, Tensor)):
             yield str(key), value
-        elif isinstance(value, (dict, list, tuple)) and value:
+        elif isinstance(value, (dict, list, tuple)) and not _all_plain(value):
             inside = value.items() if isinstance(value, dict) else enumerate(value)
             yield from ((f"{key}/{k}", v) for k, v in _parts_among(inside))
 

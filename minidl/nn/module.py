@@ -37,8 +37,8 @@ class Module(Holder, Trainable):
     Attributes:
         training: whether dropout, batch normalisation and their like act as in training.
         repeatable: `forward` makes the same op calls whenever its inputs have the same shapes, and
-            does nothing else, so that `fit` may replay a recorded step. A class of one's own says
-            so itself.
+            does nothing else, so that `fit` and `predict` may replay what they recorded. A class of
+            one's own says so itself.
 
     >>> from minidl.nn.core import Dense
     >>> class Net(Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
@@ -16,20 +17,21 @@ _PACKAGE = f"{__name__.partition('.')[0]}."
 class Snapshot:
     """The layers of a model with their attributes, and where its tensors lie.
 
-    A call that was recorded with these may be replayed as long as they hold.
+    A call that was recorded with these may be replayed as long as they hold. The model may keep a
+    snapshot of itself: of modules there are weak references.
     """
 
     def __init__(self, model: Module) -> None:
-        self._modules = [(module, _attributes(module)) for module in model.modules()]
+        self._modules = [(ref(module), _attributes(module)) for module in model.modules()]
         tensors = [*model.parameters(), *model.named_buffers().values()]
         self._tensors = [(tensor, _facts(tensor)) for tensor in tensors]
 
     def holds(self) -> bool:
         """Say whether nothing has changed."""
         try:
-            return (all(vars(module) == was for module, was in self._modules)
+            return (all(vars(module()) == was for module, was in self._modules)
                     and all(_facts(tensor) == was for tensor, was in self._tensors))
-        except (ValueError, TypeError):  # arrays or tensors in the place of others
+        except (ValueError, TypeError):  # arrays in the place of others, or a module is gone
             return False
 
 

@@ -1,6 +1,7 @@
 """Recording a step once and running it again without the Python around it."""
 
-from .inputs import Slot, outside, repeatable
+from .inputs import Slot, wrote
 from .record import Recording, record
+from .recorded import Recorded, conditions
 
-__all__ = ["Recording", "Slot", "outside", "record", "repeatable"]
+__all__ = ["Recorded", "Recording", "Slot", "conditions", "record", "wrote"]

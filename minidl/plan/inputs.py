@@ -14,6 +14,7 @@ import numpy as np
 
 from ..backend.arrays import address, device_of
 from ..backend.device import to_host
+from ..dispatch import Call
 from .record import Recording
 
 Reading = tuple[int, int]  # number of the call, position among its inputs
@@ -67,16 +68,19 @@ def readings(recording: Recording) -> Iterator[tuple[int, int, np.ndarray]]:
 def outside(recording: Recording, slots: Sequence[Slot]) -> dict[Reading, np.ndarray]:
     """Return what a step reads that no call before it wrote and that no slot puts there."""
     handed_in = set().union(*[slot.readings for slot in slots])
-    made: dict[int, int] = {}  # address of what was written to its end
+    made: dict[int, int] = {}
     found, written = {}, 0
     for number, position, array in readings(recording):
-        for call in recording.calls[written:number]:
-            made.update((address(a), address(a) + a.nbytes)
-                        for a in (*call.out, *call.saved.values()))
+        made.update(_made(recording.calls[written:number]))
         written = number
         if (number, position) not in handed_in and not _within(array, made):
             found[number, position] = array
     return found
+
+
+def wrote(recording: Recording, array: np.ndarray) -> bool:
+    """Say whether a recorded step writes an array, so that each replay does."""
+    return _within(array, dict(_made(recording.calls)))
 
 
 def repeatable(first: Recording, second: Recording, outside_first: dict[Reading, np.ndarray],
@@ -89,6 +93,13 @@ def repeatable(first: Recording, second: Recording, outside_first: dict[Reading,
     return ([call.plan for call in first.calls] == [call.plan for call in second.calls]
             and outside_first.keys() == outside_second.keys()
             and all(_alike(array, outside_second[at]) for at, array in outside_first.items()))
+
+
+def _made(calls: Sequence[Call]) -> Iterator[tuple[int, int]]:
+    """Yield the addresses of what calls write: of the first byte, and behind the last."""
+    for call in calls:
+        for array in (*call.out, *call.saved.values()):
+            yield address(array), address(array) + array.nbytes
 
 
 def _inside(part: np.ndarray, whole: np.ndarray) -> bool:

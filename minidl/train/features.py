@@ -17,7 +17,8 @@ from ..data.loader import Batch
 from ..data.resumable import ResumableHDF5Writer
 from ..errors import ArgumentError, ShapeError
 from ..watch import inference
-from .step import inputs_of, kind_of
+from .passes import passes_of
+from .step import kind_of
 
 POOLINGS: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
     None: lambda y: y.reshape(len(y), -1),
@@ -100,9 +101,9 @@ def _before(preprocess: Callable[[np.ndarray], np.ndarray] | None) -> Any:
 def _features(body: Any, loader: DataLoader, start: int, pooling: str | None
               ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield rows (n, F) and labels (n,) of each batch, from batch number `start` on."""
-    kind = kind_of(body.parameters())
+    kind, run = kind_of(body.parameters()), passes_of(body)
     for samples, labels in loader.epoch(0, start):
-        yield POOLINGS[pooling](body(inputs_of(samples, *kind)).numpy()), labels
+        yield POOLINGS[pooling](run(samples, *kind).numpy()), labels
 
 
 def _width(body: Any, loader: DataLoader, pooling: str | None) -> int:

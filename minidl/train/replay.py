@@ -7,9 +7,8 @@ the optimizer's state, and show what a step reads from outside. Each shape, such
 short last batch, and each number of threads has a recording of its own.
 
 Whatever may change a step ends the replaying: a hook, a layer, weight or optimizer that is not as
-it was when the step was recorded. Models with code that is not
-of minidl are not replayed, unless their classes say `repeatable = True`, as that code may do
-something else in every step.
+it was when the step was recorded. Models with code that is not of minidl are not replayed, unless
+their classes say `repeatable = True`, as that code may do something else in every step.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from warnings import warn
 
 import numpy as np
 
-from .. import config, dispatch, random
+from .. import dispatch, random
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
 from ..backend import device as devices
 from ..backend.arrays import HOST
 from ..backend.device import DevicePool
 from ..backend.memory import HostPool, use
-from ..plan import Recording, Slot, outside, repeatable
+from ..plan import Recorded, Recording, Slot, conditions
 from ..spec import spec_of
 from .feed import Batch, several
 from .step import Compiled, Outcome, Tracker, forward, kind_of, shares_of, train_step, update
@@ -37,37 +36,24 @@ MOST_KINDS = 4  # of batches that are recorded: whole ones, short last ones, wit
 
 
 @dataclass
-class Recorded:
-    """A recorded step.
+class RecordedStep(Recorded):
+    """A recorded step: its slots are the inputs, the labels, the shares of the samples and keys.
 
     Attributes:
-        recording: its calls.
-        slots: where it reads the inputs, the labels, the shares of the samples and random keys.
         keys: how many of the slots, the last ones, are for random keys.
         outcome: its outputs and losses, which a replay writes anew.
         changes: by how much it moved the versions of the tensors that it changed.
     """
 
-    recording: Recording
-    slots: list[Slot]
     keys: int
     outcome: Outcome
     changes: list[tuple[Tensor, int]]
 
     def replay(self, values: Sequence[np.ndarray]) -> None:
         """Compute the step for other inputs, labels and shares."""
-        keys = [random.default.key() for _ in range(self.keys)]
-        for slot, array in zip(self.slots, (*values, *keys), strict=True):
-            slot.put(array)
-        with dispatch.quiet():
-            self.recording.replay()
+        super().replay([*values, *[random.default.key() for _ in range(self.keys)]])
         for tensor, times in self.changes:
             tensor.storage.version += times
-
-    def repeats(self, before: Recorded) -> bool:
-        """Say whether the step before did the same."""
-        return repeatable(before.recording, self.recording,
-                          *[outside(r.recording, r.slots) for r in (before, self)])
 
 
 @dataclass
@@ -85,8 +71,8 @@ class _State:
     y_pred: Tensor
     update: Any
     snapshot: Any
-    trial: Recorded | None = None
-    recorded: Recorded | None = None
+    trial: RecordedStep | None = None
+    recorded: RecordedStep | None = None
 
     def refuse(self) -> None:
         """Let all further steps be done by the tape."""
@@ -114,7 +100,7 @@ class Steps:
         self._states: dict[Any, _State] = {}  # by kind of batch
 
     @property
-    def recorded(self) -> Recorded | None:
+    def recorded(self) -> RecordedStep | None:
         """The step that is replayed, of the first kind of batch that has one."""
         return next((s.recorded for s in self._states.values() if s.recorded), None)
 
@@ -137,7 +123,7 @@ class Steps:
     def _kind_of(self, batch: Batch) -> tuple[Any, ...]:
         arrays = (*_inputs(batch), batch.y)
         return (*[None if a is None else spec_of(a) for a in arrays], batch.weight is None,
-                config.num_threads(), config.avoided(), config.precision_now())
+                *conditions())
 
     def _unchanged(self, state: _State) -> bool:
         return state.snapshot is None or (
@@ -169,7 +155,7 @@ class Steps:
         else:
             state.refuse()
 
-    def _recorded_step(self, batch: Batch, y_pred: Tensor) -> Recorded:
+    def _recorded_step(self, batch: Batch, y_pred: Tensor) -> RecordedStep:
         x, y = self._converted(batch, y_pred)
         inputs = Batch(x if several(batch.x) else x[0], y, batch.weight)
         recording, keys = Recording(self._arena), list[np.ndarray]()
@@ -184,9 +170,9 @@ class Steps:
         changes = [(t, t.storage.version - before)
                    for t, before in zip(tensors, versions, strict=True)]
         slots = [Slot(recording, array) for array in (*x, y, outcome.shares, *keys)]
-        return Recorded(recording, slots, len(keys), outcome, [c for c in changes if c[1]])
+        return RecordedStep(recording, slots, len(keys), outcome, [c for c in changes if c[1]])
 
-    def _replay(self, batch: Batch, step: Recorded, y_pred: Tensor) -> None:
+    def _replay(self, batch: Batch, step: RecordedStep, y_pred: Tensor) -> None:
         (x, y), shares = self._converted(batch, y_pred), shares_of(batch, step.outcome.losses)
         self.how.optimizer.advance()
         step.replay([*x, y, shares])

@@ -22,6 +22,7 @@ from ..watch import inference
 from .feed import Batch
 from .losses import Loss
 from .metric import Mean, Metric, State
+from .passes import inputs_of, passes_of
 
 MOST_LATE = 4  # batches on a GPU that were trained on and are not counted yet
 Sent = Callable[[], tuple[Any, float]]  # outputs and loss of a batch, when they have come
@@ -108,13 +109,6 @@ class Tracker:
 
 
 # ---- forward -------------------------------------------------------------------------------
-
-
-def inputs_of(x: Any, dtype: np.dtype, device: str) -> Any:
-    """Return a batch's inputs as tensors on a device, floating ones of the given type."""
-    if isinstance(x, list):
-        return [inputs_of(part, dtype, device) for part in x]
-    return Tensor.own(x.astype(dtype, copy=False) if x.dtype.kind == "f" else x).to(device)
 
 
 def kind_of(parameters: Sequence[Parameter]) -> tuple[np.dtype, str]:
@@ -258,12 +252,13 @@ def judge(model: Any, how: Compiled, batches: Iterable[Batch], tracker: Tracker,
     """
     tracker.reset()
     parameters = model.parameters()
+    kind, run = kind_of(parameters), passes_of(model)
     with inference(model):
         known = known_penalties(parameters)
         extra = penalty([p for p in parameters if p not in known])
         costs = costs_of(known) + ([] if extra is None else [extra.array])
         for batch in batches:
-            y_pred = model(inputs_of(batch.x, *kind_of(parameters)))
+            y_pred = run(batch.x, *kind)
             tracker.update(batch, Outcome(y_pred, *losses_of(how.loss, batch, y_pred), costs))
             if stop():
                 return
@@ -272,10 +267,10 @@ def judge(model: Any, how: Compiled, batches: Iterable[Batch], tracker: Tracker,
 def predict(model: Any, batches: Iterable[Batch]) -> Any:
     """Return the model's outputs for all samples; a list of arrays where it has several."""
     parts: list[list[np.ndarray]] = []
-    kind, several = kind_of(model.parameters()), False
+    kind, run, several = kind_of(model.parameters()), passes_of(model), False
     with inference(model):
         for batch in batches:
-            y = model(inputs_of(batch.x, *kind))
+            y = run(batch.x, *kind)
             several = isinstance(y, (list, tuple))
             parts.append([to_host(part.array) for part in (y if several else [y])])
     columns = zip(*parts, strict=True)
