@@ -1,9 +1,11 @@
 """Times one training step of every network of the zoo, minidl against PyTorch.
 
     python benchmarks/bench_step.py [--networks NAME ...] [--rounds 5] [--json FILE] [--variants]
-                                    [--results]
+                                    [--results] [--predict N]
 
-With `--device cuda` the step is timed on a GPU, as `gpu_step.py` says.
+With `--predict N` a step is a call of `predict` with N samples; PyTorch's is `model(x)` in
+evaluation and inference mode. With `--device cuda` the step is timed on a GPU, as `gpu_step.py`
+says.
 
 A step is forward, loss, backward and update, dropout on, with the optimizer of the network's source
 (`vgg16` only computes features, as in its sources). minidl runs the function that `fit` runs;
@@ -53,17 +55,17 @@ Row = dict[str, Any]
 # ---- one network ---------------------------------------------------------------------------
 
 
-def check(network: str, folder: Path) -> tuple[Check, int]:
-    """Compare loss and gradients of both; return that and the operations of a step."""
+def check(network: str, folder: Path, how: Row) -> tuple[Check, int]:
+    """Compare loss and gradients, or outputs, of both; return that and the operations of a step."""
     files = {name: folder / f"{name}.npz" for name in ("minidl", "first", "last")}
     mirror = str(folder / "mirror.pt")
 
-    def write(**how: Any) -> int:
+    def write(**part: Any) -> int:
         for layout in ("first", "last"):
             run_worker("step_torch.py", {"do": "check", "file": mirror, "layout": layout,
-                                         "out": str(files[layout]), **how})
-        return int(run_worker("step_minidl.py", {"do": "check", "network": network,
-                                                 "file": str(files["minidl"]), **how})["flops"])
+                                         "out": str(files[layout]), **part})
+        task = {"do": "check", "network": network, "file": str(files["minidl"])}
+        return int(run_worker("step_minidl.py", {**task, **part, **how})["flops"])
 
     write(dtype="float64", samples=DOUBLE_SAMPLES)
     double = compare(files["minidl"], files["first"])
@@ -75,10 +77,10 @@ def check(network: str, folder: Path) -> tuple[Check, int]:
     return Check(double, single, itself), flops
 
 
-def prepare(network: str, folder: Path) -> Row:
+def prepare(network: str, folder: Path, how: Row) -> Row:
     """Write the network's mirror into the folder."""
     return dict(run_worker("step_torch.py", {"do": "prepare", "network": network,
-                                             "file": str(folder / "mirror.pt")}))
+                                             "file": str(folder / "mirror.pt"), **how}))
 
 
 def torch_time(folder: Path, layout: str, allocator: str, flavours: Sequence[str],
@@ -99,12 +101,13 @@ def calibrate(folder: Path, prepared: Row) -> list[Row]:
     return sorted(found, key=lambda row: row["ms"])
 
 
-def alternate(network: str, folder: Path, best: Row, rounds: int) -> tuple[list[Row], list[Row]]:
+def alternate(network: str, folder: Path, how: Row, best: Row, rounds: int
+              ) -> tuple[list[Row], list[Row]]:
     """Time both in turn."""
     ours, theirs = [], []
     for _ in range(rounds):
         ours.append(run_worker("step_minidl.py", {"do": "time", "network": network,
-                                                  "seconds": SECONDS}))
+                                                  "seconds": SECONDS, **how}))
         theirs += torch_time(folder, best["layout"], best["allocator"], [best["flavour"]],
                              seconds=SECONDS)
     return ours, theirs
@@ -134,17 +137,21 @@ def variants(folder: Path, best: Row) -> Row:
     return found
 
 
-def measure(network: str, rounds: int, peak: float, with_variants: bool = False) -> Row:
-    """Return all figures of a network."""
+def measure(network: str, how: Row, rounds: int, peak: float, with_variants: bool = False) -> Row:
+    """Return all figures of a network.
+
+    Args:
+        how: `batch` and `predict` of `networks.case`, nothing for a training step.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepared = prepare(network, folder)
-        found, flops = check(network, folder)
+        prepared = prepare(network, folder, how)
+        found, flops = check(network, folder, how)
         print(f"{network}: {found}", flush=True)
         found.need()
         tried = calibrate(folder, prepared)
         print(calibration_text(tried), flush=True)
-        ours, theirs = alternate(network, folder, tried[0], rounds)
+        ours, theirs = alternate(network, folder, how, tried[0], rounds)
         row = figures(network, ours, theirs, torch_memory(folder, tried[0]), flops, peak)
         if with_variants:
             row["variants"] = variants(folder, tried[0])
@@ -217,17 +224,31 @@ def with_ratio(run: Row | None, ours: float) -> str:
 VARIANT_HEAD = ("network", "minidl", *VARIANTS, "first compiled step, s")
 
 
-def report(rows: list[Row], peak: float, rounds: int) -> str:
+def section(predicted: int | None) -> dict[str, str]:
+    """Return marker, title and words of a section of the results page.
+
+    Args:
+        predicted: how many samples at a time; None where the network trains.
+    """
+    if predicted is None:
+        return {"marker": "bench_step", "title": "Training steps", "option": "",
+                "step": "training step", "compared": "all gradients, dropout off"}
+    return {"marker": f"bench_step_predict_{predicted}",
+            "title": f"Predictions, {predicted} at a time", "option": f" --predict {predicted}",
+            "step": "call of `predict`", "compared": "the outputs"}
+
+
+def report(rows: list[Row], peak: float, rounds: int, words: dict[str, str]) -> str:
     """Return the section of the results page."""
-    parts = [f"`python benchmarks/bench_step.py --rounds {rounds}`: milliseconds per training "
-             f"step, medians over {rounds} rounds of alternating processes; ratio is PyTorch's "
-             f"time over minidl's. Peak of the machine: {peak:.0f} GFLOP/s (NumPy's float32 matrix "
-             "product, all cores); convolutions are counted as direct ones, so Winograd can exceed "
-             "100 %. Memory: largest resident size less that before the model is built; PyTorch's "
-             "with its default allocator.",
+    parts = [f"`python benchmarks/bench_step.py --rounds {rounds}{words['option']}`: milliseconds "
+             f"per {words['step']}, medians over {rounds} rounds of alternating processes; ratio "
+             "is PyTorch's time over minidl's. Peak of the machine: "
+             f"{peak:.0f} GFLOP/s (NumPy's float32 matrix product, all cores); convolutions are "
+             "counted as direct ones, so Winograd can exceed 100 %. Memory: largest resident size "
+             "less that before the model is built; PyTorch's with its default allocator.",
              markdown_table(HEAD, [cells(row) for row in rows]),
-             "PyTorch at its best (memory format, allocator, optimizer), and the difference of all "
-             "gradients, dropout off: minidl and PyTorch in float64 and float32, and PyTorch's two "
+             "PyTorch at its best (memory format, allocator, optimizer), and the difference of "
+             f"{words['compared']}: minidl and PyTorch in float64 and float32, and PyTorch's two "
              "memory formats in float32:",
              markdown_table(("network", "setting", "float64", "float32", "PyTorch itself"), [
                  (row["network"], row["torch_setting"], *(row["difference"][name] for name in (
@@ -251,17 +272,21 @@ def options() -> argparse.Namespace:
     parser.add_argument("--variants", action="store_true", help="torch.compile and bf16, too")
     parser.add_argument("--results", action="store_true", help="write into RESULTS.md")
     parser.add_argument("--check", action="store_true", help="compare gradients, time nothing")
+    parser.add_argument("--predict", type=int, metavar="N", help="predict N samples, do not train")
     gpu_step.add_options(parser)
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.predict is not None and (given.predict < 1 or given.device != "cpu"):
+        parser.error("--predict takes a number of samples, 1 or more, and runs on the CPU")
+    return given
 
 
-def check_all(networks: Sequence[str]) -> int:
+def check_all(networks: Sequence[str], how: Row) -> int:
     """Print the differences of all networks; return 1 if one is too large."""
     wrong = 0
     for network in networks:
         with tempfile.TemporaryDirectory() as folder:
-            prepare(network, Path(folder))
-            found, _ = check(network, Path(folder))
+            prepare(network, Path(folder), how)
+            found, _ = check(network, Path(folder), how)
         print(f"{network}: {found}", flush=True)
         wrong |= not found.good
     return wrong
@@ -272,13 +297,14 @@ def main() -> int:
     given = options()
     if given.device != "cpu":
         return gpu_step.main(given)
+    how = {"batch": given.predict, "predict": True} if given.predict else {}
     networks = run_worker("networks.py", {"do": "chosen", "names": given.networks})
     if given.check:
-        return check_all(networks)
+        return check_all(networks, how)
     peak, rows, failed = run_worker("measure.py", {"do": "peaks"})["gflops"], [], 0
     for network in networks:
         try:
-            rows.append(measure(network, given.rounds, peak, given.variants))
+            rows.append(measure(network, how, given.rounds, peak, given.variants))
         except (WorkerError, ValueError) as error:
             print(f"{network}: not timed: {error}", file=sys.stderr, flush=True)
             failed = 1
@@ -289,7 +315,8 @@ def main() -> int:
     if given.json:
         write_json(given.json, rows)
     if given.results:
-        write_section("bench_step", "Training steps", report(rows, peak, given.rounds))
+        words = section(given.predict)
+        write_section(words["marker"], words["title"], report(rows, peak, given.rounds, words))
     return failed
 
 

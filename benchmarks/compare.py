@@ -79,7 +79,8 @@ class Check(NamedTuple):
         """Return the figures by name."""
         return {"float64": self.double.gradients or self.double.loss,
                 "float32": self.single.gradients or self.single.loss,
-                "loss": self.single.loss, "torch_itself": self.itself.gradients}
+                "loss": self.single.loss,
+                "torch_itself": self.itself.gradients or self.itself.loss}
 
 
 class RoundedCheck(Check):

@@ -29,6 +29,7 @@ class Case:
         x: images (N, H, W, C), sequences (N, L, C) or ids (N, L).
         y: labels as the loss wants them.
         numbers: of the classes (N,).
+        trains: whether a step is one of training.
     """
 
     entry: Entry
@@ -36,11 +37,7 @@ class Case:
     x: np.ndarray
     y: np.ndarray
     numbers: np.ndarray
-
-    @property
-    def trains(self) -> bool:
-        """Whether a step is one of training."""
-        return self.entry.name not in INFERENCE
+    trains: bool
 
 
 LARGE = {
@@ -69,12 +66,14 @@ def batch_size(name: str, which: str) -> int:
     return named[which] if which in named else int(which)
 
 
-def case(name: str, samples: int | None = None, batch: int | None = None) -> Case:
+def case(name: str, samples: int | None = None, batch: int | None = None, predict: bool = False
+         ) -> Case:
     """Return a network of the zoo; weights and data are the same in every process.
 
     Args:
         samples: of the batch, the first ones.
         batch: samples of a step; by default as many as the CPU's benchmark takes.
+        predict: a step is one of `predict`, not of training.
     """
     entry = ENTRIES[name]
     dl.random.seed(0)
@@ -83,7 +82,8 @@ def case(name: str, samples: int | None = None, batch: int | None = None) -> Cas
     rng = np.random.default_rng(0)
     x = _inputs(graph, rng, (batch or batch_of(entry), *entry.input_shape))
     y, numbers = labels(rng, entry.loss, len(x), graph.output_shape[-1])
-    return Case(entry, model, x[:samples], y[:samples], numbers[:samples])
+    return Case(entry, model, x[:samples], y[:samples], numbers[:samples],
+                trains=not predict and name not in INFERENCE)
 
 
 def _body(entry: Entry) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from measure import peak_mb, reset_peak, resident_mb, serve, timing
 
 SILENT = "Dropout", "SpatialDropout1D", "SpatialDropout2D"
+REPLAYED = 4  # the first batch that `predict` replays, as it does those that are timed
 
 
 def stepper(case: Any) -> Callable[[], None]:
@@ -29,17 +30,20 @@ def stepper(case: Any) -> Callable[[], None]:
     return lambda: steps(batch)
 
 
-def time(network: str, seconds: float, steps: int = 3) -> dict[str, Any]:
+def time(network: str, seconds: float, steps: int = 3, **how: Any) -> dict[str, Any]:
     """Time steps; memory is what this process holds at most, less what it held before the model.
 
     Before the model there are NumPy and minidl; numba comes with the first kernel, so its size is
     counted. `compiler_mb` says how much that is.
+
+    Args:
+        how: `batch` and `predict` of `networks.case`.
     """
     from networks import case
     before = resident_mb()
     from minidl.backend import cpu  # noqa: F401 (loads numba)
     compiler = resident_mb() - before
-    made = case(network)
+    made = case(network, **how)
     step = stepper(made)
     gc.collect()
     reset_peak()
@@ -50,12 +54,12 @@ def time(network: str, seconds: float, steps: int = 3) -> dict[str, Any]:
 
 
 def check(network: str, file: str, dtype: str = "float32", samples: int | None = None,
-          batch: int | None = None, device: str = "cpu") -> dict[str, Any]:
+          batch: int | None = None, device: str = "cpu", predict: bool = False) -> dict[str, Any]:
     """Write loss and gradients with dropout off, or the outputs, and count the operations."""
     from networks import case
 
     from minidl import dispatch
-    made, work = case(network, samples, batch), [0]
+    made, work = case(network, samples, batch, predict), [0]
     made.model.astype(dtype).to(device)
     for layer in made.model.modules():
         if type(layer).__name__ in SILENT:
@@ -67,17 +71,17 @@ def check(network: str, file: str, dtype: str = "float32", samples: int | None =
 
     with dispatch.hook(count):
         arrays = gradients(made) if made.trains else outputs(made)
+    for _ in range(0 if made.trains else REPLAYED):
+        arrays = outputs(made)
     np.savez(file, **arrays)
     return {"flops": work[0]}
 
 
 def outputs(made: Any) -> dict[str, np.ndarray]:
     """Return the outputs."""
-    from minidl import config
-    from minidl.train.step import inputs_of, kind_of
-    x = inputs_of(made.x, *kind_of(made.model.parameters()))
-    with config.no_grad():
-        return {"y": made.model.eval()(x).numpy()}
+    from minidl.train.feed import Batch
+    from minidl.train.step import predict
+    return {"y": predict(made.model.eval(), [Batch(made.x, made.y)])}
 
 
 def gradients(made: Any) -> dict[str, np.ndarray]:

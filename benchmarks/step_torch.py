@@ -25,13 +25,13 @@ SLOW = 1.0  # seconds; so long a first step has warmed up enough
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 
 
-def prepare(network: str, file: str, inplace: bool = True, batch: int | None = None
-            ) -> dict[str, Any]:
+def prepare(network: str, file: str, inplace: bool = True, batch: int | None = None,
+            predict: bool = False) -> dict[str, Any]:
     """Write a network's mirror, its data and its optimizer."""
     from networks import case
     from torch_mirror import mirror
 
-    made = case(network, batch=batch)
+    made = case(network, batch=batch, predict=predict)
     twin = mirror(made.model, head=made.trains, inplace=inplace)
     optimizer = made.entry.new_optimizer()
     x = torch.from_numpy(made.x)
@@ -149,7 +149,7 @@ def stepper(made: dict[str, Any], flavour: str = "default", autocast: bool = Fal
 
 
 def inference(model: Any, x: torch.Tensor, cast: Any) -> Callable[[], None]:
-    """Return the step of a network that only computes features."""
+    """Return the step of a network that only predicts."""
     def step() -> None:
         with torch.inference_mode(), cast:
             model(x)

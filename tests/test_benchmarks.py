@@ -228,7 +228,7 @@ def case_of(optimizer):
     y, numbers = networks.labels(rng, "categorical_crossentropy", 8, 5)
     x = rng.standard_normal((8, 6, 6, 2), np.float32)
     model = regular(0 if optimizer == "adamw" else 0.05)
-    return networks.Case(entry, model, x, y, numbers)
+    return networks.Case(entry, model, x, y, numbers, trains=True)
 
 
 @needs_torch
@@ -281,6 +281,23 @@ def test_a_network_is_checked(tmp_path):
     assert found.loss < 1e-6
     assert found.gradients < 1e-5
     assert work["flops"] > 3 * 2 * 4 * (24 * 24 * 25 * 10 + 8 * 8 * 250 * 20) * 0.7
+
+
+@needs_torch
+@pytest.mark.parametrize("network", ["lecture_mnist", "telemetry_conv1d"])
+def test_predictions_are_checked(network, tmp_path):
+    import step_minidl
+    import step_torch
+    how, mirror = {"batch": 3, "predict": True}, str(tmp_path / "mirror.pt")
+    assert not step_torch.prepare(network, mirror, **how)["trains"]
+    step_torch.check(mirror, str(tmp_path / "torch.npz"))
+    step_minidl.check(network, str(tmp_path / "minidl.npz"), **how)
+    assert compare.compare(tmp_path / "minidl.npz", tmp_path / "torch.npz").loss < 1e-6
+    assert np.load(tmp_path / "minidl.npz")["y"].shape[0] == 3
+    words = bench_step.section(3)
+    assert words["marker"] != bench_step.section(None)["marker"]
+    assert words["option"] == " --predict 3"
+    assert len(networks.case(network, **how).x) == 3
 
 
 def test_unknown_networks_are_named():
@@ -370,7 +387,9 @@ def test_variants_that_did_not_run_are_left_out():
            "variants": {"bf16": {"ms": 5.5, "first_s": 1.0, "layout": "last"}}}
     assert bench_step.variant_rows([row, {}]) == [("net", 11.0, "5.5 (0.50)", "-", "-", None)]
     page = bench_step.report([{**row, "torch_setting": "last, tuned, fused", "difference": {
-        "float64": 1e-14, "float32": 1e-6, "torch_itself": 1e-6}}], 250.0, 5)
+        "float64": 1e-14, "float32": 1e-6, "torch_itself": 1e-6}}], 250.0, 5,
+        bench_step.section(None))
+    assert page.startswith("`python benchmarks/bench_step.py --rounds 5`: milliseconds per train")
     assert "| net | 11.0 | 5.5 (0.50) | - | - | - |" in page
     assert "| net | last, tuned, fused | 1e-14 | 1e-06 | 1e-06 |" in page
 
