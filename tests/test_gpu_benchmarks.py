@@ -186,7 +186,7 @@ def test_facts_without_a_gpu(tmp_path, monkeypatch):
 # ---- both sides of a step ------------------------------------------------------------------
 
 
-def small(name="any", samples=None, batch=None):
+def small(name="any", samples=None, batch=None, predict=False):
     dl.random.seed(0)
     model = L.Sequential([L.Input((6,)), L.Dense(5, activation="relu"),
                           L.Dense(3, activation="softmax")])
@@ -194,7 +194,8 @@ def small(name="any", samples=None, batch=None):
     y, numbers = networks.labels(rng, "categorical_crossentropy", batch or 4, 3)
     entry = replace(ENTRIES["lab_cifar"], optimizer={"name": "SGD", "learning_rate": 0.1})
     x = rng.standard_normal((batch or 4, 6), np.float32)
-    return networks.Case(entry, model, x[:samples], y[:samples], numbers[:samples])
+    return networks.Case(entry, model, x[:samples], y[:samples], numbers[:samples],
+                         trains=not predict)
 
 
 @pytest.fixture
