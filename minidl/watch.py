@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import Any
 
 from . import config, dispatch
@@ -20,17 +21,42 @@ def multiply_adds(call: dispatch.Call) -> int:
     return call.plan.flops // 2 if call.plan.op.name.startswith(PRODUCTS) else 0
 
 
+class _Block:
+    """Those who run a model in one mode at the same time, and the modules that they changed."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.changed: list[Any] = []
+
+
+_blocks: dict[tuple[int, bool], _Block] = {}
+_lock = Lock()
+
+
 @contextmanager
 def mode(model: Any, training: bool) -> Iterator[None]:
-    """Let a model and all modules inside be in training or not, for the block."""
-    changed = [module for module in model.modules() if module.training != training]
-    for module in changed:
-        module.training = training
+    """Let a model and all modules inside be in training or not, for the block.
+
+    Of several blocks at the same time, of threads that predict, say, the last one to end puts the
+    modules back.
+    """
+    key = id(model), training
+    with _lock:
+        block = _blocks.setdefault(key, _Block())
+        block.users += 1
+        changed = [module for module in model.modules() if module.training != training]
+        block.changed += changed
+        for module in changed:
+            module.training = training
     try:
         yield
     finally:
-        for module in changed:
-            module.training = not training
+        with _lock:
+            block.users -= 1
+            if not block.users:
+                del _blocks[key]
+                for module in block.changed:
+                    module.training = not training
 
 
 @contextmanager

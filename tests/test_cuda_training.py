@@ -252,7 +252,8 @@ def test_the_state_of_an_optimizer_follows():
 
 def test_memory_comes_back():
     pool = devices.pool("cuda")
-    gc.collect()
+    gc.collect()  # models of other tests
+    gc.collect()  # and their recordings
     before = pool.taken
     model = convnet(L.BatchNormalization()).to("cuda")
     model.compile("sgd", "mse")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+from collections import namedtuple
 from itertools import pairwise
 from weakref import ref
 
@@ -15,6 +16,7 @@ from test_replay import MODELS, Scale, convnet
 import minidl as dl
 from minidl import config, random
 from minidl import functional as F  # noqa: N812 (its usual short name)
+from minidl.nn import fuse
 from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.train import passes
 from minidl.train.passes import Passes, passes_of
@@ -189,7 +191,7 @@ def test_large_passes_are_not_recorded(monkeypatch):
         assert_predicts(model, images(1, seed))
         assert_predicts(model, images(300, seed))
     assert passes_of(model).replayed == 6 - BEFORE
-    assert passes_of(model)._arenas["cpu"].taken <= 1 << 16
+    assert passes._arenas["cpu"].taken == 0
 
 
 def test_many_shapes_push_out_the_first(monkeypatch):
@@ -324,3 +326,243 @@ def test_they_are_no_part_of_the_model():
     before = model.snapshot()
     assert isinstance(passes_of(model), Passes) and before.holds()
     assert "_passes" not in vars(model)
+
+
+# ---- what once went wrong ------------------------------------------------------------------
+
+
+class Own(dl.Module):
+    """A layer of the user's that says it is repeatable."""
+
+    repeatable = True
+
+    def __init__(self, function, **base):
+        super().__init__(**base)
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def test_convolution_and_pooling_in_slices(monkeypatch):
+    monkeypatch.setattr(fuse, "SLICE", 1)  # so that a sample at a time is pooled
+    model = dl.Sequential([dl.Input((8, 8, 3)), L.Conv2D(4, 3, activation="relu"),
+                           L.MaxPooling2D(2), L.GlobalAveragePooling2D()]).eval()
+    for seed in range(6):
+        assert_predicts(model, images(300, seed))
+    assert passes_of(model).replayed == 6 - BEFORE
+
+
+def test_what_is_written_without_an_op_is_found_out():
+    def forward(x):
+        y = dl.empty(x.shape, x.dtype)
+        y.assign((x * 2).numpy())
+        return y + 0
+    model = dl.Sequential([dl.Input((64, 64, 3)), Own(forward)]).eval()
+    for seed in range(6):
+        np.testing.assert_array_equal(model.predict(images(4, seed, 64)), images(4, seed, 64) * 2)
+    assert passes_of(model).replayed == 0
+
+
+def test_random_numbers_of_a_seed_set_before_every_pass():
+    model, x = dl.Sequential([dl.Input((8, 8, 3)), AlwaysDropping()]), images(1)
+    model.predict(x)
+    seen = []
+    for seed in (0, 0, 0, 0, 5, 6):
+        random.seed(seed)
+        seen.append(model.predict(x))
+        assert random.default.state == (seed, 1)
+    assert (seen[0] == seen[3]).all() and (seen[3] != seen[4]).any()
+
+
+def test_changes_deep_inside_attributes():
+    inside = [[L.Conv2D(3, 1), L.ReLU()], [L.ReLU()]]
+    x = dl.Input((8, 8, 3))
+    scaled = dl.Model(x, x * np.ones((1, 1, 3), np.float32))
+    rescaling = dl.Sequential([dl.Input((8, 8, 3)), L.Rescaling(np.array([1.0, 2.0, 3.0]))])
+
+    class Nested(dl.Module):
+        repeatable = True
+
+        def __init__(self):
+            super().__init__()
+            self.blocks = inside
+
+        def forward(self, x):
+            for block in self.blocks:
+                for layer in block:
+                    x = layer(x)
+            return x
+
+    def more():
+        inside[1].append(L.Rescaling(-1.0))
+
+    def other():
+        inside[0][0] = dl.Sequential([L.Rescaling(3.0)]).eval()
+
+    def constant():
+        scaled.layers[-1].constant[0][0][0] = 7.0
+
+    def scale():
+        rescaling.layers[-1].scale[:] = 10
+
+    nested = Nested()
+    for model, change in ((nested, more), (nested, other), (scaled, constant), (rescaling, scale)):
+        for seed in range(5):
+            assert_predicts(model.eval(), images(2, seed))
+        before = passes_of(model).replayed
+        assert before
+        change()
+        assert_predicts(model.eval(), images(2, 9))
+        assert passes_of(model).replayed == before
+
+
+def test_a_change_in_the_middle_of_a_recording():
+    normalise = L.BatchNormalization()
+
+    def forward(x):
+        normalise.training = flips[0]
+        return x + 0
+
+    flips = [False]
+    model = dl.Sequential([dl.Input((8, 8, 3)), Own(forward), normalise]).eval()
+    model.predict(images(2))
+    flips[0] = True
+    for seed in range(2):
+        model.predict(images(2, seed))
+    flips[0] = False
+    for seed in range(8):
+        assert_predicts(model, images(2, seed))
+        assert not normalise.training
+
+
+def test_an_index_with_arrays():
+    chosen = np.array([0, 2])
+    model = dl.Sequential([dl.Input((8, 8, 3)), Own(lambda x: x[:, :, :, chosen] * 2.0)])
+    for seed in range(6):
+        np.testing.assert_array_equal(model.predict(images(2, seed)),
+                                      images(2, seed)[..., chosen] * 2)
+
+
+Pair = namedtuple("Pair", "one other")
+
+
+def test_outputs_in_a_named_tuple():
+    model = Own(lambda x: Pair(x * 2, x + 1)).eval()
+    for seed in range(6):
+        with config.no_grad():
+            y = passes_of(model)(images(1, seed), np.dtype("float32"), "cpu")
+        np.testing.assert_array_equal(y.one.numpy(), images(1, seed) * 2)
+        np.testing.assert_array_equal(y.other.numpy(), images(1, seed) + 1)
+    assert passes_of(model).replayed == 6 - BEFORE
+
+
+class Stated(dl.Module):
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+    def forward(self, x):
+        return x * 2
+
+
+class Slotted:
+    __slots__ = ("tag",)
+
+
+class Both(dl.Module, Slotted):
+    __hash__ = None
+
+    def __eq__(self, other):
+        return True
+
+    def forward(self, x):
+        return x * 2
+
+
+def test_classes_of_other_kinds():
+    model = Stated()
+    assert_predicts(model, images(1))
+    assert_predicts(pickle.loads(pickle.dumps(model)), images(1))
+    assert_predicts(Both(), images(1))
+
+
+def test_inputs_are_let_go_of(monkeypatch):
+    model, kind = convnet().eval(), (np.dtype("float32"), "cpu")
+    for seed in range(6):
+        x = images(2, seed)
+        gone = ref(x)
+        with config.no_grad():
+            passes_of(model)(x, *kind)
+        del x
+        assert gone() is None
+    assert passes_of(model).replayed == 6 - BEFORE
+
+
+def test_weights_of_another_type_are_let_go_of():
+    model = convnet().eval()
+    for seed in range(5):
+        model.predict(images(2, seed))
+    weight = ref(model.layers[0].kernel.array)
+    model.astype("float64")
+    for seed in range(5):
+        assert_predicts(model, images(2, seed))
+        assert_predicts(model, images(3, seed))
+    assert passes_of(model).replayed == 3 * (5 - BEFORE)
+    assert weight() is None
+
+
+def test_models_share_memory():
+    models = [dl.Sequential([dl.Input((64, 64, 3)), L.Conv2D(8, 3), L.Conv2D(4, 3)]).eval()
+              for _ in range(3)]
+    for seed in range(6):
+        for model in models:
+            assert_predicts(model, images(2, seed, 64))
+    assert [passes_of(model).replayed for model in models] == [6 - BEFORE] * 3
+    assert passes._arenas["cpu"].taken == 0
+
+
+def test_what_a_layer_keeps_is_not_written_over():
+    kept = []
+    keeping = Own(lambda x: kept.append(x * 3) or x * 2)
+    keeping.forward = lambda x: (setattr(keeping, "last", x * 3), x * 2)[1]
+    model = dl.Sequential([dl.Input((64, 64, 3)), keeping]).eval()
+    others = dl.Sequential([dl.Input((64, 64, 3)), L.Conv2D(3, 1), L.Conv2D(3, 1)]).eval()
+    for seed in range(6):
+        x = images(2, seed, 64)
+        assert_predicts(others, x)
+        model.predict(x)
+        expected = keeping.last.numpy().copy()
+        assert_predicts(others, images(2, seed + 10, 64))
+        np.testing.assert_array_equal(keeping.last.numpy(), expected)
+
+
+def test_a_hook_for_a_while_and_layers_that_never_hold():
+    model = convnet().eval()
+    away = model.layers[0].register_forward_hook(lambda layer, x, y: None)
+    for seed in range(5):
+        assert_predicts(model, images(2, seed))
+    assert passes_of(model).replayed == 0
+    away()
+    for seed in range(12):
+        assert_predicts(model, images(2, seed))
+    assert passes_of(model).replayed > 0
+
+    recorded = []
+    layer = Own(lambda x: recorded.append(dl.dispatch.hooked()) or x * 2)
+    layer.forward = lambda x: (setattr(layer, "calls", len(recorded)), layer.function(x))[1]
+    never = dl.Sequential([dl.Input((8, 8, 3)), layer]).eval()
+    for seed in range(100):
+        never.predict(images(1, seed))
+    assert passes_of(never).replayed == 0
+    assert sum(recorded) <= 7
+
+
+def test_two_inputs_of_the_same_memory():
+    x, y = dl.Input((8, 8, 3)), dl.Input((8, 8, 3))
+    model, kind = dl.Model([x, y], x - y).eval(), (np.dtype("float32"), "cpu")
+    with config.no_grad():
+        for seed in range(8):
+            one = images(1, seed)
+            other = one if seed < 4 else images(1, seed + 50)
+            np.testing.assert_array_equal(passes_of(model)([one, other], *kind).numpy(),
+                                          one - other)

@@ -9,7 +9,7 @@ import pytest
 
 import minidl as dl
 from minidl import config, losses, metrics, optim, random
-from minidl.backend.memory import HostPool, pool
+from minidl.backend.memory import SMALLEST, HostPool, pool
 from minidl.models.zoo import ENTRIES
 from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.nn import regularizers
@@ -340,3 +340,26 @@ def test_fit_replays_and_resumes_to_the_same_bits(tmp_path):
     parts = fit(3, tmp_path / "parts", resume=True)
     for name, value in whole.items():
         np.testing.assert_array_equal(parts[name], value)
+
+
+class Keeping(metrics.Metric):
+    """Keeps a tensor of every batch, and what was in it then."""
+
+    def __init__(self):
+        super().__init__("keeping")
+        self.kept = []
+
+    def values(self, y_true, y_pred):
+        tensor = dl.functional.exp(dl.Tensor(y_pred))
+        self.kept.append((tensor, tensor.numpy().copy()))
+        return y_true
+
+
+def test_what_a_metric_keeps_is_not_written_over():
+    keeping = Keeping()
+    samples = 600
+    assert samples * 10 * 4 > SMALLEST  # so that the tensors come from a pool
+    train(convnet, batches(8, samples=samples), measures=[keeping])
+    assert len(keeping.kept) == 8
+    for tensor, then in keeping.kept:
+        np.testing.assert_array_equal(tensor.numpy(), then)

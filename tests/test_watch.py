@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from contextlib import suppress
 
 import numpy as np
 import pytest
 
 import minidl as dl
-from minidl import config, layers
+from minidl import config, layers, watch
 from minidl.watch import hooked, inference, mode
 
 
@@ -53,6 +55,40 @@ def test_mode_holds_for_all_inside_and_ends_with_an_error(training):
         assert set(modes(model)) == {training}
         raise KeyError
     assert set(modes(model)) == {not training}
+
+
+def test_the_last_of_several_blocks_puts_the_modules_back():
+    model = small()
+    first, second, third = (mode(model, training=False) for _ in range(3))
+    first.__enter__(), second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(modes(model)) == {False}
+    model.train()
+    third.__enter__()
+    assert set(modes(model)) == {False}
+    third.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert set(modes(model)) == {True}
+    assert not watch._blocks
+
+
+def test_threads_that_predict_leave_the_statistics_alone():
+    model, x = small(), np.random.default_rng(0).standard_normal((4, 4)).astype("float32")
+    model.predict(x)
+    before = model.layers[1].moving_mean.numpy().copy()
+    asking = [threading.Thread(target=lambda: [model.predict(x) for _ in range(60)])
+              for _ in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    np.testing.assert_array_equal(model.layers[1].moving_mean.numpy(), before)
+    assert set(modes(model)) == {True}
 
 
 def test_inference_records_nothing():

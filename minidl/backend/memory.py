@@ -170,15 +170,7 @@ class Pool:
 
 
 class HostPool(Pool):
-    """Hands out NumPy arrays.
-
-    Args:
-        region: bytes of address space to ask for at a time.
-    """
-
-    def __init__(self, region: int = REGION) -> None:
-        super().__init__()
-        self._region = region
+    """Hands out NumPy arrays."""
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Return an array of the given shape and type with arbitrary contents."""
@@ -198,12 +190,13 @@ class HostPool(Pool):
         return np.ndarray(array.shape, array.dtype, place[0], place[1], array.strides)
 
     def _reserve(self, least: int) -> tuple[Any, int, int]:
-        memory = _region(least, max(least, self._region))
+        memory = _region(least)
         return memory, ctypes.addressof(memory), len(memory)
 
 
-def _region(least: int, size: int) -> Any:
-    """Return a region of `size` bytes, or fewer if there is not so much address space."""
+def _region(least: int) -> Any:
+    """Return a region of at least so many bytes, a large one if there is so much address space."""
+    size = max(least, REGION)
     while size > least:
         try:
             return _memory(size)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .. import config
+from .. import config, dispatch
 from ..autograd import functional as F  # noqa: N812 (its usual short name)
 from ..autograd.tensor import empty
 from . import activations, fold
@@ -235,7 +235,7 @@ def _in_slices(first: Module, then: Module, samples: int, x: Any) -> Any:
         return then(first(x))
     begin = then(first(x[:samples]))
     y = empty((len(x), *begin.shape[1:]), begin.dtype, begin.device)
-    y[:samples].assign(begin)
+    dispatch.run("copy", begin.array, out=[y[:samples].array])
     for i in range(samples, len(x), samples):
         then(first(x[i:i + samples]), out=y[i:i + samples])
     return y

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+import numpy as np
+
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
+from . import state
 
 if TYPE_CHECKING:
     from .module import Module
@@ -22,14 +25,16 @@ class Snapshot:
     """
 
     def __init__(self, model: Module) -> None:
-        self._modules = [(ref(module), _attributes(module)) for module in model.modules()]
-        tensors = [*model.parameters(), *model.named_buffers().values()]
-        self._tensors = [(tensor, _facts(tensor)) for tensor in tensors]
+        arrays = list[np.ndarray]()
+        self._modules = [(ref(module), _copied(vars(module), arrays)) for module in model.modules()]
+        self._arrays = [(array, array.tobytes()) for array in arrays]
+        self._tensors = [(tensor, _facts(tensor)) for _, tensor in state.tensors(model, Tensor)]
 
     def holds(self) -> bool:
         """Say whether nothing has changed."""
         try:
             return (all(vars(module()) == was for module, was in self._modules)
+                    and all(array.tobytes() == was for array, was in self._arrays)
                     and all(_facts(tensor) == was for tensor, was in self._tensors))
         except (ValueError, TypeError):  # arrays in the place of others, or a module is gone
             return False
@@ -61,10 +66,20 @@ def _own(thing: Any) -> bool:
     return thing is None or place.startswith(_PACKAGE)
 
 
-def _attributes(module: Module) -> dict[str, Any]:
-    """Return the attributes, lists and dicts as copies: a change inside would not be seen."""
-    return {name: value.copy() if isinstance(value, (list, dict)) else value
-            for name, value in vars(module).items()}
+def _copied(value: Any, arrays: list[np.ndarray]) -> Any:
+    """Return lists, dicts and tuples as copies, also inside others; all else as it is.
+
+    Args:
+        arrays: those that are found are noted here.
+    """
+    if isinstance(value, dict):
+        return {key: _copied(part, arrays) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        parts = [_copied(part, arrays) for part in value]
+        return parts if isinstance(value, list) else tuple(parts)
+    if isinstance(value, np.ndarray):
+        arrays.append(value)
+    return value
 
 
 def _facts(tensor: Tensor) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ from ..autograd.tensor import Tensor
 from ..backend import device as devices
 from ..backend.arrays import HOST
 from ..backend.device import DevicePool
-from ..backend.memory import HostPool, use
+from ..backend.memory import HostPool, of, use
 from ..plan import Recorded, Recording, Slot, conditions
 from ..spec import spec_of
 from .feed import Batch, several
@@ -183,7 +183,8 @@ class Steps:
         """Count a batch in, by a copy of its outputs: replays write over them."""
         if self._device == HOST:  # from a GPU they are copied anyway
             outcome = outcome._replace(y_pred=Tensor.own(outcome.y_pred.array.copy()))
-        self.tracker.update(batch, outcome)
+        with use(of(self._device), self._device):  # what a metric keeps must not lie in the arena
+            self.tracker.update(batch, outcome)
 
     def _converted(self, batch: Batch, y_pred: Tensor) -> tuple[list[np.ndarray], np.ndarray]:
         """Return the inputs and the labels as the step reads them."""

@@ -34,8 +34,6 @@ class Trainable:
         stop_training: callbacks set it to end `fit` after the present batch.
     """
 
-    __slots__ = ("__dict__", "_passes")  # apart from the attributes, which make up the model
-    _passes: Any
     stop_training = False
     _compiled: Compiled | None = None
 
