@@ -64,7 +64,12 @@ class Call:
                 return self.compute()
         plan = self.plan
         out: Any = self.out[0] if len(self.out) == 1 else self.out
-        plan.kernel.function(*self.inputs, out=out, saved=self.saved, work=self.work, **plan.attrs)
+        made = plan.kernel.function(*self.inputs, out=out, saved=self.saved, work=self.work,
+                                    **plan.attrs)
+        if made is not None and made is not out:
+            raise ArgumentError(plan.op.name, f"the kernel {plan.kernel.name} returned a "
+                                f"{type(made).__name__}", "a kernel writes its result into out",
+                                "Write out[...] = result, and return nothing.")
 
 
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
@@ -254,7 +259,10 @@ def _inferred(op: Op, specs: tuple[Spec | None, ...], attrs: Mapping[str, Any]) 
         raise ArgumentError(op.name, f"called with {sorted(attrs)}", str(error),
                             "Check the names of the arguments.") from error
     if isinstance(inferred, Spec):
-        return Inferred((inferred,), attrs=attrs)
+        return Inferred((inferred,), attrs={**op.defaults, **attrs})
+    if not isinstance(inferred, Inferred):
+        raise ArgumentError(op.name, f"infer returned {inferred!r}", "expected a Spec or Inferred",
+                            "A Spec is shape and type: Spec(x.shape, x.dtype), or x itself.")
     return inferred
 
 

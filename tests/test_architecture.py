@@ -24,9 +24,10 @@ PACKAGE = Path(minidl.__file__).parent
 MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 LINES = 400
 
-LEVELS = (("errors", "config", "spec", "random", "files"), ("backend",), ("ops",), ("dispatch",),
-          ("autograd",), ("plan", "optim", "data", "testing", "watch"), ("viz",), ("train",),
-          ("nn",), ("io",), ("models",), ("recipes",), ("__init__",), ("cli",), ("__main__",))
+LEVELS = (("errors", "config", "spec", "random", "files", "own"), ("backend",), ("ops",),
+          ("dispatch",), ("autograd",), ("plan", "optim", "data", "testing", "watch"), ("viz",),
+          ("train",), ("nn",), ("io",), ("models",), ("recipes",), ("__init__",), ("cli",),
+          ("__main__",))
 """Lowest first; a module imports from lower ones or from its own folder."""
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import operator
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -399,6 +400,66 @@ def test_custom_op_with_a_joint_rule(custom: Callable) -> None:
     assert asked == [("a", "b"), ("a",)] and a.grad.tolist() == [6] and b.grad.tolist() == [2]
 
 
+@pytest.mark.parametrize("rule, got", [
+    (lambda run, gy: gy.sum(axis=0), "an array of (3,) float64"),
+    (lambda run, gy: gy.astype("float32"), "an array of (2, 3) float32"),
+    (lambda run, gy: None, "NoneType"), (lambda run, gy: leaf(1.0), "Tensor")])
+def test_rules_that_give_no_gradient(rule: Callable, got: str, custom: Callable) -> None:
+    custom("cube", inputs=["x"], infer=lambda x: x, reference=lambda x: x**3, kernel=_cube, doc="",
+           gradients={"x": rule})
+    y = apply("cube", Tensor(np.ones((2, 3)), requires_grad=True) * 2.0)
+    text = f"backward of cube: the rule for x returned {got}; expected an array of (2, 3) float64"
+    with pytest.raises(AutogradError, match=re.escape(text)):
+        y.sum().backward()
+
+
+def test_a_number_may_be_a_gradient(custom: Callable) -> None:
+    custom("twice", inputs=["x"], infer=lambda x: x, reference=lambda x: 2 * x, doc="",
+           kernel=lambda x, *, out, saved, work: np.multiply(x, 2, out=out),
+           gradients={"x": lambda run, gy: np.sum(gy) * 2})
+    x = leaf(1.0, 2.0)
+    apply("twice", x.sum()).backward()
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_rules_that_change_what_they_are_given(custom: Callable) -> None:
+    custom("cube", inputs=["x"], infer=lambda x: x, reference=lambda x: x**3, kernel=_cube, doc="",
+           gradients={"x": lambda run, gy, x: np.multiply(gy, 3 * x * x, out=gy)},
+           samples=[Sample(((3, 4),))])
+    with pytest.raises(AutogradError, match="gradcheck: a gradient rule changed gy"):
+        gradcheck(lambda x: apply("cube", x), leaf(1.0, 2.0))
+    assert "a gradient rule changed gy" in check_op("cube", ["gradients"])[0]
+
+
+def test_kernels_that_return_their_result(custom: Callable) -> None:
+    custom("cube", inputs=["x"], infer=lambda x: x, reference=lambda x: x**3, doc="",
+           kernel=lambda x, *, out, saved, work: x**3)
+    with pytest.raises(ArgumentError, match="cube: the kernel default returned a ndarray; a kernel "
+                                            "writes its result into out"):
+        apply("cube", leaf(1.0))
+
+
+def test_defaults_of_infer_reach_the_kernel_and_the_rule(custom: Callable) -> None:
+    custom("scaled", inputs=["x"], infer=lambda x, *, by=3.0: x, reference=lambda x, by: x * by,
+           kernel=lambda x, *, out, saved, work, by: np.multiply(x, by, out=out), doc="",
+           gradients={"x": lambda run, gy, by: gy * by})
+    x = leaf(2.0)
+    apply("scaled", x).backward()
+    assert apply("scaled", x, by=5.0).tolist() == [10] and x.grad.tolist() == [3]
+
+
+def test_records_that_are_no_ops(custom: Callable) -> None:
+    fields: dict[str, Any] = {"infer": lambda x: x.shape, "reference": np.copy}
+    code = "registry.define('own', inputs=('x',), infer=len, reference=len)"
+    with pytest.raises(ArgumentError, match="own: got no kernel; expected a function"):
+        exec(code, {"registry": registry, "__name__": "__main__"})
+    with pytest.raises(ArgumentError, match=r"own: got inputs='x'; .* inputs=\('x',\)"):
+        registry.define("own", inputs="x", **fields)
+    custom("own", inputs=["x"], kernel=_cube, **fields)
+    with pytest.raises(ArgumentError, match=r"own: infer returned \(1,\); expected a Spec"):
+        apply("own", leaf(1.0))
+
+
 def test_custom_op_errors(custom: Callable) -> None:
     fields: dict[str, Any] = {"inputs": ["x"], "infer": lambda x: x, "reference": lambda x: x**3,
                               "kernel": _cube}
@@ -451,6 +512,8 @@ BAD = [
     (lambda: F.split(Tensor([1.0, 2.0, 3.0]), 2), ShapeError, "they must add up to 3"),
     (lambda: F.stack([]), ArgumentError, "stack: got no arrays"),
     (lambda: F.concat([]), ArgumentError, "concat: got no arrays"),
+    (lambda: F.concat(np.ones(2), np.ones(2)), ArgumentError, r"concat: .* one list. Write concat"),
+    (lambda: F.stack(np.ones(2), np.ones(2)), ArgumentError, "stack: got a second tensor as"),
     (lambda: F.mse(Tensor([1.0]), Tensor([1.0, 2.0])), ShapeError, "mse: got a prediction"),
     (lambda: F.binary_cross_entropy(Tensor([[0.5], [0.5]]), Tensor([1.0, 0.0])), ShapeError,
      "binary_cross_entropy: got a prediction of shape"),

@@ -279,11 +279,11 @@ def test_own_classes_and_functions_are_named_again(tmp_path: Path) -> None:
     model = nn.Sequential([nn.Input((6,)), Scale(1)])
     model.compile(optim.Adam(lambda step: 0.1 / (step + 1)), squared, [squared])
     own = {"Scale": Scale, "squared": squared, "<lambda>": lambda step: 0.1 / (step + 1)}
-    model.fit(X, X[:, 0], verbose=0)
+    model.fit(X, X[:, :1], verbose=0)
     path = model.save(tmp_path / "m")
     loaded = load_model(path, custom_objects=own)
     assert isinstance(loaded.layers[-1], Scale)
-    assert loaded.evaluate(X, X[:, 0]) == model.evaluate(X, X[:, 0])
+    assert loaded.evaluate(X, X[:, :1]) == model.evaluate(X, X[:, :1])
     assert loaded.optimizer.learning_rate == model.optimizer.learning_rate
     for missing, text in (("Scale", "'Scale' is not known"), ("squared", "got 'squared'"),
                           ("<lambda>", "'<lambda>' is not known")):
@@ -293,6 +293,40 @@ def test_own_classes_and_functions_are_named_again(tmp_path: Path) -> None:
     bare = load_model(path, custom_objects={"Scale": Scale}, compile=False)
     with pytest.raises(ArgumentError, match="not compiled"):
         bare.evaluate(X, Y)
+
+
+class Tilted(losses.Loss):
+    """A user's own loss."""
+
+    name = "tilted"
+
+    def __init__(self, tilt: float = 0.5) -> None:
+        self.tilt = tilt
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        return squared(y_true, y_pred) * self.tilt
+
+
+@pytest.mark.parametrize("own", [{"Tilted": Tilted}, {"tilted": Tilted}, {"tilted": Tilted(0.3)}])
+def test_own_losses_are_made_again_with_their_settings(own: dict, tmp_path: Path) -> None:
+    model = nn.Sequential([nn.Input((6,)), layers.Dense(1)])
+    model.compile("sgd", Tilted(0.3))
+    path = model.save(tmp_path / "m")
+    loaded = load_model(path, custom_objects=own)
+    assert loaded.evaluate(X, X[:, :1]) == model.evaluate(X, X[:, :1])
+    with pytest.raises(ArgumentError, match=r"got 'Tilted'; .*custom_objects=\{\"Tilted\": "):
+        load_model(path)
+
+
+def test_weights_that_are_not_made_yet_are_not_saved(tmp_path: Path) -> None:
+    model = nn.Sequential([layers.Dense(1), layers.ReLU()])
+    for save in (model.save, model.save_weights):
+        with pytest.raises(ArgumentError, match=r"no weights yet in dense\. Call the"):
+            save(tmp_path / "m")
+    assert not any(tmp_path.iterdir())
+    nn.Sequential([layers.ReLU()]).save_weights(tmp_path / "none")  # there will be none
+    model(X)
+    model.save_weights(tmp_path / "m")
 
 
 def test_a_model_that_is_not_compiled_is_saved_too(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from minidl import dispatch
 from minidl.backend.cpu import cache_folder
 from minidl.errors import MinidlError
 from minidl.ops import registry
+from minidl.ops.update.formulas import UPDATES
 from minidl.testing.host_cuda import emulated
 
 ROOT = Path(__file__).parents[1]
@@ -107,6 +108,7 @@ def clean_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     for op in registry.ops():
         if op.name not in known:
             registry.forget(op.name)
+            UPDATES.pop(op.name, None)
     for name in set(sys.modules) - modules:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]

@@ -14,7 +14,18 @@ from minidl.autograd.tensor import Tensor
 from minidl.errors import ArgumentError, CheckpointError, SavedArrayChangedError
 from minidl.ops import registry
 from minidl.ops.update.formulas import UPDATES
-from minidl.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Nadam, RMSprop, schedules
+from minidl.optim import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Nadam,
+    Optimizer,
+    RMSprop,
+    schedules,
+)
+from minidl.testing import check_op
 
 SHAPES = ((4, 3), (3,), (), (2, 1, 5))
 STEPS = 60
@@ -532,7 +543,8 @@ def with_gradients(count=2):
     (lambda: [Tensor([1.0], requires_grad=True)], "item 0 is of type Tensor; expected a Parameter"),
     (lambda: with_gradients()[:1] * 2, "given twice"),
     (lambda: parameters(), "no trainable parameter has a gradient"),
-    (list, "no trainable parameter has a gradient"),
+    (lambda: [Parameter([1.0], trainable=False)], "all parameters are frozen; expected"),
+    (list, "got no parameters; expected those of a model"),
 ])
 def test_bad_parameters(given, text):
     with pytest.raises(ArgumentError) as raised:
@@ -749,3 +761,71 @@ def test_centered_rmsprop_stays_finite_where_the_spread_is_nothing_but_rounding(
         p.grad = Tensor(constant * noise)
         optimizer.step([p])
     assert np.isfinite(p.data).all()
+
+
+# ---- optimizers of users -------------------------------------------------------------------
+
+
+def sign_descent(hyper, p, g, slots, keep):
+    """p - r sign(m), m = keep m + (1 - keep) g."""
+    slots["mean"] = keep * slots["mean"] + (1 - keep) * g
+    return p - hyper[0] * np.sign(slots["mean"])
+
+
+class SignDescent(Optimizer):
+    op = "sign_descent"
+
+    def __init__(self, learning_rate=0.01, keep=0.5, **options):
+        super().__init__(learning_rate, {"keep": keep}, **options)
+
+
+@pytest.fixture
+def update():
+    yield optim.define_update("sign_descent", sign_descent, slots=["mean"], keep=0.5)
+    registry.forget("sign_descent")
+    del UPDATES["sign_descent"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_update_of_ones_own(dtype, update):
+    def formula(p, g, t, memory):
+        memory["m"] = 0.8 * memory.get("m", 0) + 0.2 * g
+        return p - 0.01 * np.sign(memory["m"])
+
+    got = train(SignDescent(0.01, keep=0.8), parameters(dtype))
+    assert_near(got, follow(formula), TOLERANCE[dtype])
+
+
+def test_an_update_of_ones_own_has_what_all_have(update):
+    assert check_op(update, ["complete", "refusals", "forward", "inputs unchanged", "buffers",
+                             "overwrite", "repeatable", "threads"]) == []
+    ps, again = parameters(), parameters()
+    options = {"weight_decay": 0.1, "clip_norm": 1.0, "ema": 0.9}
+    whole = SignDescent(schedules.CosineDecay(0.1, 20), **options)
+    train(whole, ps, 0, 20)
+    begun = SignDescent(schedules.CosineDecay(0.1, 20), **options)
+    train(begun, again, 0, 10)
+    written = json.loads(json.dumps(optim.serialize(begun)))
+    resumed = optim.get(written, {"SignDescent": SignDescent})
+    resumed.load_state_dict(begun.state_dict())
+    train(resumed, again, 10, 20)
+    for p, q in zip(ps, again, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+    for a, b in zip(whole.ema_values(), resumed.ema_values(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_updates_that_there_are_not(update):
+    with pytest.raises(ArgumentError, match="sign_descent: an op of this name is defined already"):
+        optim.define_update("sign_descent", sign_descent)
+
+    class Other(Optimizer):
+        op = "others"
+
+    for kind, name in ((Other, "others"), (Optimizer, "")):
+        with pytest.raises(ArgumentError, match=f"its class has op = '{name}'; there are sgd,"):
+            kind(0.1, {})
+    fast = SignDescent()
+    fast.settings["speed"] = 2
+    with pytest.raises(ArgumentError, match="sign_descent: got speed; its attributes are keep, "):
+        fast.step(with_gradients())

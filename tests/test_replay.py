@@ -13,6 +13,7 @@ from minidl.backend.memory import SMALLEST, HostPool, pool
 from minidl.models.zoo import ENTRIES
 from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.nn import regularizers
+from minidl.ops import registry
 from minidl.train.feed import Batch
 from minidl.train.replay import Steps
 from minidl.train.step import Compiled, Tracker, train_step
@@ -188,6 +189,25 @@ def test_a_layer_that_breaks_its_word_is_found_out():
         Counting.calls = 0
         return convnet(Counting())
     assert_same(make, batches(6), 0)
+
+
+def test_a_rule_that_computes_in_numpy_is_not_replayed():
+    """The array of signs has equal contents in two recordings, as a constant has."""
+    class Signs(dl.Module):
+        repeatable = True
+
+        def forward(self, x):
+            return dl.apply("signs", x)
+
+    def rule(run, gy):
+        return run("multiply", gy, np.sign(gy.sum()).reshape(1))
+
+    dl.define_op("signs", inputs=("x",), infer=lambda x: x, reference=lambda x: x, doc="",
+                 kernel=lambda x, *, out, saved, work: np.copyto(out, x), gradients={"x": rule})
+    try:
+        assert_same(lambda: convnet(Signs()), batches(8), 0)
+    finally:
+        registry.forget("signs")
 
 
 def test_hooks_see_every_call():

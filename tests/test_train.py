@@ -157,8 +157,10 @@ def test_losses_say_which_labels_they_expect(name: str, y_true: np.ndarray, text
 def test_a_function_is_a_loss_if_it_has_a_value_per_sample() -> None:
     loss = losses.get(lambda t, y: (t - y) * (t - y))
     np.testing.assert_allclose(loss(Z, P).data, np.mean((Z - P) ** 2, axis=1))
-    with pytest.raises(ShapeError, match="one loss for each of 8 samples"):
+    with pytest.raises(ShapeError, match="one value for each of 8 samples"):
         losses.get(lambda t, y: functional.mean(y))(Z, P)
+    with pytest.raises(ShapeError, match=r"labels \(8,\) and predictions \(8, 1\) were broadcast"):
+        losses.get(lambda t, y: (t - y) * (t - y))(Z[:, 0], P[:, :1])
 
 
 @pytest.mark.torch
@@ -467,6 +469,8 @@ ERRORS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda m: nn.Sequential([layers.Dense(1)]).evaluate(X, Y), "evaluate: the model is not comp"),
     (fits(y=Y[:-1]), "fit: got x of length 70, y of length 69; expected equal lengths"),
     (fits(x=[X, X[:9]]), r"got x\[0\] of length 70, x\[1\] of length 9"),
+    (fits(x=list(X)), r"got a list of 70 arrays as x; .* np\.stack\(x\)"),
+    (lambda m: m.predict(X[0]), r"got \(6,\) for the input .* one sample alone is x\[None\]"),
     (fits(y=None), "got no y"),
     (fits(y=Y + 1), "expected 0 to 2 for 3 classes"),
     (fits(y=HOT), "use categorical_crossentropy"),
@@ -486,6 +490,9 @@ ERRORS: list[tuple[Callable[[Any], Any], str]] = [
     (fits(verbose="yes"), "got verbose='yes'"),
     (fits(epochs=1.5), "fit: got epochs=1.5; expected an integer of at least 0"),
     (fits(epochs=-1), "got epochs=-1"),
+    (fits(callbacks=[type("Told", (Callback,), {"on_train_batch_end": print})()]),
+     "Told: has a method on_train_batch_end, which is never called; .* on_batch_end"),
+    (lambda m: m.compile("sgd", "mse", [metrics.TopK]), r"metrics: got the class TopK; .* TopK\("),
     (lambda m: m.compile("sgd", losses.NLL), r"got the class NLL; .* Write NLL\(\)"),
     (lambda m: EarlyStopping(patience=-1), "EarlyStopping: got patience=-1"),
     (fits(resume=True), "resume=True without a Checkpoint callback"),

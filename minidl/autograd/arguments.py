@@ -73,8 +73,8 @@ def check_labels(where: str, labels: Tensor, classes: int) -> None:
     On a GPU this is not checked (see `outside`): labels outside make a loss that is no number.
     """
     if labels.dtype.kind not in "iu":
-        raise DTypeError(where, f"got labels of type {labels.dtype}", "expected integers or floats",
-                         "Convert them.")
+        raise DTypeError(where, f"got labels of type {labels.dtype}", "expected integers",
+                         'Convert them: y.astype("int64").')
     if outside(labels, classes):
         raise ArgumentError(where, f"got labels from {labels.array.min()} to {labels.array.max()}",
                             f"expected 0 to {classes - 1} for {classes} classes",

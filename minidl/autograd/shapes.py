@@ -44,16 +44,24 @@ def getitem(x: TensorLike, index: Any) -> Tensor:
 
 def concat(xs: Sequence[TensorLike], axis: int = -1) -> Tensor:
     """Return tensors one after another along an axis."""
+    _check_axis("concat", axis)
     return apply("concat", *map(as_tensor, xs), axis=axis)
 
 
 def stack(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """Return tensors of one shape along a new axis."""
+    _check_axis("stack", axis)
     xs = [as_tensor(x) for x in xs]
     if not xs:
         raise ArgumentError("stack", "got no arrays", "expected at least one", "Give some.")
     at = normal_axis("stack", axis, xs[0].ndim + 1)
     return concat([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in xs], axis=at)
+
+
+def _check_axis(where: str, axis: Any) -> None:
+    if hasattr(axis, "shape") and axis.shape:
+        raise ArgumentError(where, "got a second tensor as the axis",
+                            "expected all tensors in one list", f"Write {where}([a, b]).")
 
 
 def split(x: TensorLike, parts: int | Sequence[int], axis: int = -1) -> list[Tensor]:

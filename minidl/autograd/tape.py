@@ -19,7 +19,7 @@ from .. import config, dispatch
 from ..backend.arrays import device_of, packed, share_memory
 from ..errors import AutogradError, MinidlError, ShapeError
 from ..ops import registry
-from ..spec import Spec, is_float
+from ..spec import Spec, is_float, spec_of
 from . import tensor as tensors  # each of the two modules needs the other
 from .guard import Saved, Storage
 from .precision import at_precision
@@ -81,10 +81,12 @@ class Node:
         name = self.op.inputs[min(index, len(self.op.inputs) - 1)]
         rule = self.op.gradients[name]
         if not isinstance(rule, registry.Joint):
-            return self._follow(rule, name, index, given)
-        if rule not in shared:
-            shared[rule] = self._follow(rule.rule, name, index, given)
-        return shared[rule][rule.names.index(name)]
+            found = self._follow(rule, name, index, given)
+        else:
+            if rule not in shared:
+                shared[rule] = self._follow(rule.rule, name, index, given)
+            found = shared[rule][rule.names.index(name)]
+        return found if self.op.own_rules else _checked(found, name, self.plan.specs[index])
 
     def _follow(self, rule: Callable[..., Any], name: str, index: int,
                 given: dict[str, np.ndarray | None]) -> Any:
@@ -120,6 +122,18 @@ class Node:
     def release(self) -> None:
         """Let go of everything saved; memory returns to the pool."""
         self.saved, self.parents, self.source, self.released = {}, {}, None, True
+
+
+def _checked(found: Any, name: str, wanted: Spec | None) -> np.ndarray:
+    """Return what a user's rule gave for an input, or raise unless that can be its gradient."""
+    found = np.asarray(found) if isinstance(found, np.generic) else found
+    spec = spec_of(found) if hasattr(found, "strides") else None
+    if spec != wanted:
+        got = f"an array of {spec}" if spec else type(found).__name__
+        raise AutogradError(place(), f"the rule for {name} returned {got}", f"expected an array "
+                            f"of {wanted}, as {name} is",
+                            "Sum over axes that were broadcast; keep the type.")
+    return found
 
 
 def _spec(plan: dispatch.Plan, need: str, index: int) -> Spec | None:

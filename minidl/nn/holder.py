@@ -85,7 +85,11 @@ class Holder(Configurable):
         return sum(t.size for t in (*self.parameters(), *self.named_buffers().values()))
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return copies of all parameters and buffers by path."""
+        """Return copies of all parameters and buffers by path.
+
+        Raises:
+            ArgumentError: the module makes weights on its first call, and there was none.
+        """
         return state.state_dict(self)
 
     def load_state_dict(self, mapping: Any, strict: bool = True) -> None:

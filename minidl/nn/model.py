@@ -194,7 +194,8 @@ def check_input(symbol: Symbol, value: Any) -> None:
     if not fits:
         raise ShapeError("", f'got {shape} for the input "{symbol.node.name}"',
                          f"expected {symbol.shape}, None for any length",
-                         "Axes are the batch first and the channels last.")
+                         "Axes are the batch first and the channels last; one sample alone "
+                         "is x[None].")
 
 
 def find_layer(model: Module, layers: list[Module], name: str | int) -> Module:

@@ -9,12 +9,11 @@ import numpy as np
 
 from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
+from ..own import is_own
 from . import state
 
 if TYPE_CHECKING:
     from .module import Module
-
-_PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 class Snapshot:
@@ -48,7 +47,7 @@ def snapshot(model: Module) -> Snapshot | None:
     """
     modules, parameters = model.modules(), model.parameters()
     same = (all(map(_repeats, modules))
-            and all(_own(p.regularizer) and not p.hooks for p in parameters))
+            and all(is_own(p.regularizer) and not p.hooks for p in parameters))
     return Snapshot(model) if same else None
 
 
@@ -57,13 +56,7 @@ def _repeats(module: Module) -> bool:
     if not kind.repeatable or module._hooks or module._pre_hooks:
         return False
     return "repeatable" in vars(kind) or (
-        _own(kind) and all(_own(v) for v in vars(module).values() if callable(v)))
-
-
-def _own(thing: Any) -> bool:
-    """Say whether a function, a class or an object's class is of minidl; None is, too."""
-    place = getattr(thing, "__module__", None) or type(thing).__module__
-    return thing is None or place.startswith(_PACKAGE)
+        is_own(kind) and all(is_own(v) for v in vars(module).values() if callable(v)))
 
 
 def _copied(value: Any, arrays: list[np.ndarray]) -> Any:

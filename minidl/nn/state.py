@@ -12,7 +12,7 @@ from ..autograd.tensor import Tensor
 from ..backend import device as devices
 from ..backend.arrays import HOST
 from ..backend.device import to_host
-from ..errors import CheckpointError, DTypeError
+from ..errors import ArgumentError, CheckpointError, DTypeError
 from ..spec import FLOATS
 
 if TYPE_CHECKING:
@@ -42,7 +42,14 @@ def _all(module: Holder) -> dict[str, Tensor]:
 
 
 def state_dict(module: Holder) -> dict[str, np.ndarray]:
-    """Return copies of all parameters and buffers by path."""
+    """Return copies of all parameters and buffers by path.
+
+    Raises:
+        ArgumentError: the module makes weights on its first call, and there was none.
+    """
+    if not module.built and (waiting := _without_weights(module)):
+        raise ArgumentError("state_dict", f"there are no weights yet in {', '.join(waiting[:3])}",
+                            "", "Call the model once, or give it an Input.")
     return {path: to_host(tensor.array).copy() for path, tensor in _all(module).items()}
 
 
@@ -66,10 +73,16 @@ def _names(word: str, names: set[str]) -> list[str]:
     return [f"{word} {', '.join(sorted(names))}"] if names else []
 
 
+def _without_weights(module: Holder) -> list[str]:
+    """Return the paths of the modules inside whose weights are made on their first call."""
+    from .module import Module
+    return [path or "the model" for path, m in module.named_modules().items()
+            if not m.built and type(m).build is not Module.build]
+
+
 def _remedy(module: Holder) -> str:
-    unbuilt = [path or "the model" for path, m in module.named_modules().items() if not m.built]
-    if unbuilt:
-        return f"No weights yet in {', '.join(unbuilt[:3])}; call the model once, or give an Input."
+    if waiting := _without_weights(module):
+        return f"No weights yet in {', '.join(waiting[:3])}; call the model once, or give an Input."
     return "Load into the same architecture, or give strict=False to pass over names."
 
 

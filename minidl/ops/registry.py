@@ -18,6 +18,7 @@ import numpy as np
 
 from ..backend.arrays import HOST
 from ..errors import ArgumentError
+from ..own import is_own
 from ..spec import Spec
 
 
@@ -206,6 +207,19 @@ class Op:
         return self.inputs.index(names[0]) if names else -1
 
     @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """The attributes that `infer` has defaults for; the inputs come before them."""
+        parameters = list(inspect.signature(self.infer).parameters.values())
+        return {p.name: p.default for i, p in enumerate(parameters) if p.default is not p.empty
+                and (p.kind is p.KEYWORD_ONLY or i >= len(self.inputs))}
+
+    @cached_property
+    def own_rules(self) -> bool:
+        """Whether minidl gives all gradient rules: they compute by `run` and change no array."""
+        rules = [r.rule if isinstance(r, Joint) else r for r in self.gradients.values()]
+        return all(map(is_own, rules))
+
+    @cached_property
     def _differentiable(self) -> tuple[str | None, ...]:
         return tuple(name if name in self.gradients else None for name in self.inputs)
 
@@ -286,9 +300,15 @@ def define(name: str, *, inputs: Sequence[str], infer: Callable, reference: Call
     """
     if name in _table:
         raise ArgumentError(name, "an op of this name is defined already", "", "Rename one.")
+    if isinstance(inputs, str):
+        raise ArgumentError(name, f"got inputs={inputs!r}", "expected a tuple of names",
+                            f"Write inputs=({inputs!r},).")
     if not kernels and "view" not in fields:
         caller = sys._getframe(1).f_globals
         package = caller["__name__"].rpartition(".")[0]
+        if not (kernel or package):
+            raise ArgumentError(name, "got no kernel", "expected a function",
+                                "Give kernel=function(*inputs, out, saved, work, **attributes).")
         kernels = (Kernel("default", kernel or f"{package}.cpu:{name}"),)
     if callable(kernels):
         fields, kernels = {**fields, "elsewhere": kernels}, kernels(HOST)

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ArgumentError
+from ..ops.update.op import define_update
 from . import schedules
 from .optimizer import Optimizer
 from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Nadam, RMSprop
 from .settings import deserialize, serialize
 
-__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Nadam", "Optimizer", "RMSprop", "get",
-           "schedules", "serialize"]
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Nadam", "Optimizer", "RMSprop",
+           "define_update", "get", "schedules", "serialize"]
 
 _CLASSES: dict[str, type[Optimizer]] = {
     c.__name__: c for c in (SGD, RMSprop, Adam, AdamW, Nadam, Adagrad, Adadelta)}

@@ -72,6 +72,10 @@ class Optimizer:
 
     def __init__(self, learning_rate: Any, settings: Mapping[str, Any],
                  **options: Unpack[Options]) -> None:
+        if self.op not in UPDATES:
+            raise ArgumentError(self._name, f"its class has op = {self.op!r}",
+                                f"there are {', '.join(UPDATES)}",
+                                "Define one of your own by minidl.optim.define_update.")
         self.settings = checked(self._name, settings)
         chosen = self._chosen(options)
         self.weight_decay: float | None = chosen["weight_decay"]
@@ -79,7 +83,7 @@ class Optimizer:
         self.clip_value: float | None = chosen["clip_value"]
         self.accumulate: int = chosen["accumulate"]
         self.ema: float | None = chosen["ema"]
-        self.hyper = np.zeros(UPDATES[self.op].hyper if self.op in UPDATES else 2)
+        self.hyper = np.zeros(UPDATES[self.op].hyper)
         self.learning_rate = learning_rate
         self._parameters: list[Parameter] = []
         self._places: list[str] = []  # their devices, to which the state has followed
@@ -196,8 +200,7 @@ class Optimizer:
             if i not in found:
                 found[i] = _zeros(self._parameters[i].array)
         if not found:
-            raise ArgumentError(self._name, "no trainable parameter has a gradient",
-                                "expected at least one", "Call loss.backward() first.")
+            raise ArgumentError(self._name, *_why_none(self._parameters))
         return found
 
     def _mean(self, gradients: Arrays) -> Arrays:
@@ -376,3 +379,15 @@ def _zeros(like: np.ndarray) -> np.ndarray:
 def _run(name: str, arrays: Sequence[np.ndarray], out: Sequence[np.ndarray] | None,
          **attrs: Any) -> tuple[np.ndarray, ...]:
     return dispatch.call(registry.get(name), arrays, attrs, out=out).out
+
+
+def _why_none(parameters: Sequence[Parameter]) -> tuple[str, str, str]:
+    """Say what came, what was expected and what to do where no parameter has a gradient."""
+    if not parameters:
+        return ("got no parameters", "expected those of a model", "A model that was never called "
+                "may have none yet: call it once, or give it an Input.")
+    if not any(p.trainable for p in parameters):
+        return ("all parameters are frozen", "expected a trainable one",
+                "Set trainable = True on a layer or a parameter.")
+    return ("no trainable parameter has a gradient", "expected at least one",
+            "Call loss.backward() first.")

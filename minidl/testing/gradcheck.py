@@ -130,7 +130,7 @@ class _Probe:
         self.weights = rng.standard_normal(y.shape).astype(y.dtype)
         self.eps = max(float(np.finfo(t.dtype).eps) for t in (y, *leaves.values()))
         if y.requires_grad:
-            y.backward(self.weights)
+            _backward(y, self.weights)
         self.gradients = {i: np.zeros(x.shape) if x.grad is None else _gradient(i, x)
                           for i, x in leaves.items()}
         if not np.array_equal(self.at(0, inputs[0]), self.y, equal_nan=True):
@@ -156,6 +156,14 @@ class _Probe:
         x, g = self.inputs[i].array, self.gradients[i]
         moved = (direction != 0) * g * x
         return 10 * self.eps * (_norm(self.weights * self.y) + _norm(moved))
+
+
+def _backward(y: Tensor, gy: np.ndarray) -> None:
+    given = gy.copy()
+    y.backward(given)
+    if not np.array_equal(given, gy):
+        raise AutogradError("gradcheck", "a gradient rule changed gy", "expected it to stay as it "
+                            "is: others read it, too", "Return a new array.")
 
 
 def _gradient(i: int, leaf: Tensor) -> np.ndarray:

@@ -89,7 +89,10 @@ def _complete(op: Op) -> Iterator[str]:
 
 def _each(check: Check, op: Op, dtypes: Sequence[np.dtype] = FLOATS) -> Iterator[str]:
     for case in cases(op, dtypes):
-        problem = check(case)
+        try:
+            problem = check(case)
+        except MinidlError as error:
+            problem = str(error)
         if problem:
             yield f"{case}: {problem}"
 

@@ -117,6 +117,7 @@ class CallbackList:
             if not isinstance(callback, Callback):
                 raise ArgumentError("fit", f"got {callback!r} among callbacks",
                                     "expected Callback objects", "Derive it from Callback.")
+            _check_moments(type(callback))
             callback.run = run
         self.all = sorted(callbacks, key=lambda c: c.last)
 
@@ -149,6 +150,15 @@ class CallbackList:
                                   "Resume with the callbacks that the run began with.")
         for name, state in states.items():
             named[name].load_state_dict(state)
+
+
+def _check_moments(kind: type[Callback]) -> None:
+    """Raise for methods that look like moments, such as those of Keras, and would not be called."""
+    known = [name for name in dir(Callback) if name.startswith("on_")]
+    for name in dir(kind):
+        if name.startswith("on_") and name not in known:
+            raise ArgumentError(kind.__name__, f"has a method {name}, which is never called",
+                                f"the moments are {', '.join(known)}", "Rename it.")
 
 
 def need_log(where: str, monitor: str, logs: Logs) -> float:

@@ -13,6 +13,8 @@ from ..autograd.tensor import Tensor
 from ..data.loader import DataLoader
 from ..errors import ArgumentError, ShapeError
 
+MOST_INPUTS = 16  # of a model that an error lists
+
 
 class Batch(NamedTuple):
     """Arrays of one step: inputs (a list where there are several), labels, sample weights (N,)."""
@@ -110,6 +112,10 @@ def _same_lengths(where: str, inputs: list[Any], rest: list[Any]) -> None:
     names += ["y", "sample_weight"][:len(rest)]
     lengths = [len(part) if part.shape else 0 for part in (*inputs, *rest)]
     if len(set(lengths)) > 1:
+        if len(inputs) > MOST_INPUTS:
+            raise ShapeError(where, f"got a list of {len(inputs)} arrays as x",
+                             "a list stands for several inputs of the model",
+                             "Make one array of the samples: np.stack(x).")
         listed = ", ".join(f"{n} of length {k}" for n, k in zip(names, lengths, strict=True))
         raise ShapeError(where, f"got {listed}", "expected equal lengths",
                          "Check that inputs and labels belong together.")

@@ -19,6 +19,7 @@ from ..autograd.arguments import check_labels
 from ..autograd.tensor import Tensor, TensorLike, as_tensor
 from ..backend.device import to_host
 from ..errors import ArgumentError, ShapeError
+from ..own import is_own
 
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1
 
@@ -50,8 +51,9 @@ class Loss:
 
     def __call__(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         """Return the loss of each sample (N,)."""
-        y_pred = as_tensor(y_pred)
-        values = self.values(self.checked(as_tensor(y_true), y_pred).to(y_pred.device), y_pred)
+        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        values = self.values(self.checked(y_true, y_pred).to(y_pred.device), y_pred)
+        _check_values(self.name, values, y_true, y_pred)
         if values.ndim < 2:
             return values
         if values.size == len(values):  # one position, such as the output of a binary classifier
@@ -59,8 +61,10 @@ class Loss:
         return F.mean(values, axis=tuple(range(1, values.ndim)))
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `get` needs to make this loss again."""
-        return {"name": self.name, **vars(self)}
+        """Return what `get` needs to make this loss again: its name and attributes."""
+        kind = type(self)
+        return {"name": self.name, **({} if is_own(kind) else {"class": kind.__name__}),
+                **vars(self)}
 
 
 # ---- classification ------------------------------------------------------------------------
@@ -209,16 +213,25 @@ class FunctionLoss(Loss):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return what the function returns."""
-        values, count = self.function(y_true, y_pred), len(y_pred)
-        if not isinstance(values, Tensor) or values.shape[:1] != (count,):
-            raise ShapeError(f"loss {self.name}", f"returned {values!r}",
-                             f"expected a tensor with one loss for each of {count} samples",
-                             "Leave the mean over the batch to fit.")
-        return values
+        return self.function(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         """Return the name, which `get` looks up in custom_objects."""
         return {"name": self.name}
+
+
+def _check_values(name: str, values: Any, y_true: Tensor, y_pred: Tensor) -> None:
+    """Raise unless these are losses of samples or of positions."""
+    count = len(y_pred)
+    if not isinstance(values, Tensor) or values.shape[:1] != (count,):
+        got = f"values of shape {values.shape}" if isinstance(values, Tensor) else repr(values)
+        raise ShapeError(name, f"returned {got}", f"expected a tensor with one value for each of "
+                         f"{count} samples", "Leave the mean over the batch to fit.")
+    if values.size > y_pred.size:
+        raise ShapeError(name, f"returned values of shape {values.shape}",
+                         f"labels {y_true.shape} and predictions {y_pred.shape} were broadcast to "
+                         "more than there are predictions",
+                         "Reshape the labels first: y_true.reshape(y_pred.shape).")
 
 
 # ---- by name -------------------------------------------------------------------------------
@@ -232,6 +245,9 @@ NAMES: dict[str, type[Loss]] = {c.name: c for c in _CLASSES} | {
 def get(loss: str | Loss | Callable | Mapping[str, Any],
         custom_objects: Mapping[str, Callable] | None = None) -> Loss:
     """Return a loss from its name, its config, a function, or itself.
+
+    Args:
+        custom_objects: functions and classes of your own, by the names that a config has of them.
 
     Raises:
         ArgumentError: there is no loss of that name; the text lists those that exist.
@@ -247,12 +263,16 @@ def get(loss: str | Loss | Callable | Mapping[str, Any],
     if callable(loss):
         return FunctionLoss(loss)
     config = {"name": loss} if isinstance(loss, str) else dict(loss)
-    name = config.pop("name")
-    if name in (custom_objects or {}):
-        return get(custom_objects[name])  # type: ignore[index]
-    if name not in NAMES:
-        raise ArgumentError("loss", f"got {name!r}", f"there are {', '.join(sorted(NAMES))}",
-                            "Or give a function (y_true, y_pred) -> loss of each sample.")
+    name, kind = config.pop("name"), config.pop("class", None)
+    for known in (kind, name):
+        if known in (custom_objects or {}):
+            own = custom_objects[known]  # type: ignore[index]
+            return own(**config) if isinstance(own, type) else get(own)
+    if name not in NAMES or kind:
+        given = kind or name
+        raise ArgumentError("loss", f"got {given!r}", f"there are {', '.join(sorted(NAMES))}",
+                            "Or give a function (y_true, y_pred) -> loss of each sample; for a "
+                            f'saved model, custom_objects={{"{given}": ...}}.')
     return NAMES[name](**config)
 
 

@@ -111,6 +111,9 @@ def get(metric: str | Metric | Callable | Mapping[str, Any], loss: Loss | None =
         return metric
     if isinstance(metric, Mapping):
         return _from_config(metric, custom_objects or {})
+    if isinstance(metric, type):
+        raise ArgumentError("metrics", f"got the class {metric.__name__}",
+                            "expected an object of it", f"Write {metric.__name__}().")
     if callable(metric):
         return MeanLoss(metric)
     if metric in ("accuracy", "acc") and isinstance(loss, losses.BinaryCrossentropy):

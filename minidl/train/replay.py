@@ -27,6 +27,7 @@ from ..backend import device as devices
 from ..backend.arrays import HOST
 from ..backend.device import DevicePool
 from ..backend.memory import HostPool, of, use
+from ..own import is_own
 from ..plan import Recorded, Recording, Slot, conditions
 from ..spec import spec_of
 from .feed import Batch, several
@@ -145,7 +146,9 @@ class Steps:
     def _record(self, batch: Batch, state: _State) -> None:
         """Do a step by the tape and record it; the second recording is kept, if it is the same."""
         made = self._recorded_step(batch, state.y_pred)
-        if made.recording.waits and self._device != HOST:
+        if not all(call.plan.op.own_rules for call in made.recording.calls):
+            state.refuse()  # a rule that computes in NumPy is not heard
+        elif made.recording.waits and self._device != HOST:
             state.refuse()
             _say_why(made.recording.waits)
         elif state.trial is None:
@@ -204,6 +207,5 @@ def _inputs(batch: Batch) -> list[np.ndarray]:
 
 def _own_update(how: Compiled) -> tuple[Any, ...] | None:
     """Return what the update depends on; None where loss or optimizer are not minidl's own."""
-    package = __name__.partition(".")[0]
-    own = all(type(part).__module__.startswith(f"{package}.") for part in (how.loss, how.optimizer))
+    own = is_own(type(how.loss)) and is_own(type(how.optimizer))
     return how.optimizer.repeats() if own and how.loss.repeatable else None

@@ -26,7 +26,7 @@ import numpy as np
 
 from ...errors import ArgumentError, ShapeError
 from ...spec import Spec, need_float
-from ..registry import BadCall, Inferred, Kernel, Pairs, Sample, define
+from ..registry import BadCall, Inferred, Kernel, Op, Pairs, Sample, define
 from .formulas import UPDATES, Update
 
 SHARED: dict[str, Any] = {"penalties": (), "clip_norm": None, "clip_value": None,
@@ -89,7 +89,7 @@ def split_groups(name: str, arrays: Sequence[Spec], kinds: Sequence[str]
     return groups
 
 
-def _reference(name: str, hyper: np.ndarray, *arrays: np.ndarray, weight_decay: float = 0.0,
+def _reference(name: str, hyper: Sequence[float], *arrays: np.ndarray, weight_decay: float = 0.0,
                penalties: Any = (), clip_norm: float | None = None,
                clip_value: float | None = None, if_finite: bool = False, **attrs: Any) -> Any:
     update = UPDATES[name]
@@ -187,12 +187,49 @@ def _workspace(name: str, hyper: Spec, *arrays: Spec, clip_norm: float | None, i
     return {"squares": Spec((parts,), np.dtype("float64"))}
 
 
+def _define(name: str, update: Update, kernel: Kernel) -> Op:
+    return define(name, inputs=("hyper", "arrays"), variadic=True, hosted=("hyper",),
+                  infer=partial(_infer, name), reference=partial(_reference, name),
+                  kernels=(kernel,), may_overwrite=_over_parameters_and_slots,
+                  doc=update.formula.__doc__ or "", samples=_samples(update),
+                  bad_calls=_bad_calls(update),
+                  flops=lambda hyper, *arrays, **_: 3 * sum(a.size for a in arrays))
+
+
 for _name, _update in UPDATES.items():
-    define(_name, inputs=("hyper", "arrays"), variadic=True, hosted=("hyper",),
-           infer=partial(_infer, _name),
-           reference=partial(_reference, _name),
-           kernels=(Kernel("default", f"{__package__}.cpu:{_name}",
-                           workspace=partial(_workspace, _name)),),
-           may_overwrite=_over_parameters_and_slots, doc=_update.formula.__doc__ or "",
-           samples=_samples(_update), bad_calls=_bad_calls(_update),
-           flops=lambda hyper, *arrays, **_: 3 * sum(a.size for a in arrays))
+    _define(_name, _update, Kernel("default", f"{__package__}.cpu:{_name}",
+                                   workspace=partial(_workspace, _name)))
+
+
+# ---- updates of users ----------------------------------------------------------------------
+
+
+def define_update(name: str, formula: Callable[..., np.ndarray], slots: Sequence[str] = (),
+                  **settings: float) -> Op:
+    """Define the update op of an optimizer of your own, for the CPU, by a formula in NumPy.
+
+    Penalties, limits on gradients and weight decay come with it, and so do samples for `check_op`.
+
+    Args:
+        name: what a subclass of `Optimizer` has as its `op`.
+        formula: `formula(hyper, p, g, slots, **settings)` returns the new values of a parameter p
+            with gradient g, and writes its new state into the dict `slots`. `hyper` is learning
+            rate and number of the step, from 1. It changes neither p nor g nor a state array.
+        slots: names of the state arrays, which every parameter has and which are zeros at first.
+        settings: the other arguments of the formula, with their defaults.
+
+    Raises:
+        ArgumentError: an op of this name is defined already.
+    """
+    update = Update(formula, dict.fromkeys(slots, ""), settings)
+    op = _define(name, update, Kernel("default", partial(_by_formula, name)))
+    UPDATES[name] = update
+    return op
+
+
+def _by_formula(name: str, hyper: np.ndarray, *arrays: np.ndarray, out: np.ndarray | tuple,
+                saved: dict, work: dict, **attrs: Any) -> None:
+    results = _reference(name, hyper.tolist(), *arrays, **attrs)
+    for array, result in zip(*[x if isinstance(x, tuple) else (x,) for x in (out, results)],
+                             strict=True):
+        np.copyto(array, result)
