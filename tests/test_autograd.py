@@ -322,6 +322,16 @@ def test_results_that_no_rule_needs_are_not_kept() -> None:
     y.backward()
 
 
+@pytest.mark.parametrize("function", [F.softmax, F.log_softmax])
+@pytest.mark.parametrize("axis", [-1, 0, 1, 2, -2])
+def test_softmax_along_an_axis(function: Callable, axis: int) -> None:
+    x = np.random.default_rng(axis + 5).standard_normal((3, 4, 5))
+    wanted = np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True)
+    wanted = wanted if function is F.softmax else np.log(wanted)
+    np.testing.assert_allclose(function(x, axis=axis).numpy(), wanted, rtol=1e-12)
+    assert gradcheck(lambda x: function(x, axis), Tensor(x, requires_grad=True)).ok
+
+
 # ---- custom ops ----------------------------------------------------------------------------
 
 
@@ -510,6 +520,7 @@ BAD = [
     (lambda: Tensor([1.0])[3], ShapeError, "out of bounds"),
     (lambda: F.clip(Tensor([1.0])), ArgumentError, "clip: got neither low nor high"),
     (lambda: F.split(Tensor([1.0, 2.0, 3.0]), 2), ShapeError, "they must add up to 3"),
+    (lambda: F.softmax(np.ones((2, 3)), axis=2), ArgumentError, "softmax: got axis 2; expected -2"),
     (lambda: F.stack([]), ArgumentError, "stack: got no arrays"),
     (lambda: F.concat([]), ArgumentError, "concat: got no arrays"),
     (lambda: F.concat(np.ones(2), np.ones(2)), ArgumentError, r"concat: .* one list. Write concat"),

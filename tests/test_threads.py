@@ -24,6 +24,14 @@ from minidl.backend.cpu import kernel
 ROOT = Path(__file__).parents[1]
 
 
+def test_which_sources_a_compiled_kernel_depends_on() -> None:
+    package = Path(cpu.__file__).parents[1]
+    found = {str(path.relative_to(package)) for path in cpu.kernel_sources(package)}
+    assert {"backend/cpu.py", "backend/tiles.py", "ops/conv2d/op.py", "ops/conv2d/cpu_direct.py",
+            "ops/update/cpu.py", "data/kernels.py"} <= found
+    assert not any("cuda" in path for path in found)
+
+
 @kernel
 def _count(start, stop, counts, slow):
     for i in range(start, stop):

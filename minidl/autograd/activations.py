@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ..spec import normal_axis
 from .arguments import floating, pair
+from .shapes import transpose
 from .tape import apply
 from .tensor import Tensor, TensorLike
 
@@ -53,10 +55,24 @@ def tanh(x: TensorLike) -> Tensor:
     return apply("tanh", floating(x))
 
 
-def softmax(x: TensorLike) -> Tensor:
-    """Return probabilities along the last axis."""
+def softmax(x: TensorLike, axis: int = -1) -> Tensor:
+    """Return probabilities along an axis: exp(x) over its sum."""
+    return _along("softmax", x, axis)
+
+
+def log_softmax(x: TensorLike, axis: int = -1) -> Tensor:
+    """Return the logarithm of softmax along an axis."""
+    return _along("log_softmax", x, axis)
+
+
+def _along(name: str, x: TensorLike, axis: int) -> Tensor:
+    """Apply an op of the last axis along another one."""
     x = floating(x)
-    return _with_source(apply("softmax", x), x)
+    order = list(range(x.ndim))
+    if axis == -1 or (at := normal_axis(name, axis, x.ndim)) == order[-1]:
+        return _with_source(apply(name, x), x)
+    order[at], order[-1] = order[-1], order[at]
+    return transpose(apply(name, transpose(x, order)), order)
 
 
 def _with_source(y: Tensor, x: Tensor) -> Tensor:
@@ -64,9 +80,3 @@ def _with_source(y: Tensor, x: Tensor) -> Tensor:
     if y.node is not None:
         y.node.source = x
     return y
-
-
-def log_softmax(x: TensorLike) -> Tensor:
-    """Return the logarithm of softmax along the last axis."""
-    x = floating(x)
-    return _with_source(apply("log_softmax", x), x)

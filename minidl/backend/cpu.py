@@ -40,15 +40,19 @@ def cache_folder() -> Path:
     numba's cache does not notice changes in imported helpers (numba issue 1833), so the folder's
     name is a hash of all kernel sources and of the host's features: a stale kernel is never run.
     """
-    package = Path(__file__).parents[1]
-    sources = sorted([*package.glob("backend/*.py"), *package.glob("ops/*/*.py"),
-                      *package.glob("data/kernels.py")])
     digest = hashlib.sha256()
-    for source in sources:
+    for source in kernel_sources(Path(__file__).parents[1]):
         digest.update(source.name.encode() + source.read_bytes())
     features = llvm.get_host_cpu_features().flatten()
     digest.update(f"{numba.__version__} {llvm.get_host_cpu_name()} {features}".encode())
     return _writable(user_cache() / "kernels" / digest.hexdigest()[:16])
+
+
+def kernel_sources(package: Path) -> list[Path]:
+    """Return the files that compiled kernels may depend on; those for a GPU keep other ones."""
+    found = [*package.glob("backend/*.py"), *package.glob("ops/*/*.py"),
+             *package.glob("data/kernels.py")]
+    return sorted(path for path in found if not path.name.startswith("cuda"))
 
 
 def _writable(folder: Path) -> Path:

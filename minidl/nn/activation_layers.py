@@ -75,8 +75,4 @@ class Softmax(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return exp(x) over its sum along the axis."""
-        if self.axis in (-1, x.ndim - 1):
-            return F.softmax(x)
-        order = [a for a in range(x.ndim) if a != self.axis % x.ndim] + [self.axis % x.ndim]
-        back = sorted(range(x.ndim), key=order.__getitem__)
-        return F.transpose(F.softmax(F.transpose(x, order)), back)
+        return F.softmax(x, self.axis)
