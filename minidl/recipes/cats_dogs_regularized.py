@@ -14,7 +14,8 @@ RECIPE = replace(
     name="cats_dogs_regularized",
     printed="validation 0.8242 (100 epochs), 0.8547 (200)",
     model=partial(cats_dogs_small, augmentation=True, dropout=0.5,
-                  regularizer=L1L2(1e-5, 1e-4)),
+                  regularizer=L1L2(1e-6, 1e-5)),
     notes="The lecture's figures are of another run, whose network saw the augmented photos: 100 "
-          "epochs and 200 of 100 steps each. It does not print the factors of L1 and L2.",
+          "epochs and 200 of 100 steps each. It does not print the factors of L1 and L2; with ten "
+          "times as much as here the network never left 0.5 (47 epochs, seed 1).",
 )
