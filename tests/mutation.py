@@ -273,7 +273,7 @@ def _planted(op: Op, name: str, mutate: Callable[[Rule], Rule]) -> Op:
     def planted(run: Callable, *given: Any) -> Any:
         with np.errstate(all="ignore"):
             result = mutated(run, dict(zip(needs, given, strict=True)))
-        result = None if result is None else np.ascontiguousarray(result)
+        result = None if result is None else np.asarray(result, order="C")
         if at is None:
             return result
         return tuple(result if i == at else g for i, g in enumerate(function(run, *given)))
