@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -475,6 +476,36 @@ def test_sequential_without_input_is_rebuilt_from_its_first_call():
     again = deserialize(json.loads(json.dumps(serialize(model))))
     again.load_state_dict(model.state_dict())
     np.testing.assert_array_equal(again(x).data, y.data)
+
+
+class Asking(Module):
+    """Runs another model, in a thread of its own, while it runs itself."""
+
+    def __init__(self, other: Module) -> None:
+        super().__init__()
+        self.dense, self.other = L.Dense(2), other
+        self.found = list[object]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        thread = threading.Thread(target=self.ask)
+        thread.start()
+        thread.join()
+        return self.dense(x)
+
+    def ask(self) -> None:
+        try:
+            self.found.append(self.other(np.ones((3, 4), "float32")))
+            self.other(np.ones((3, 5), "float32"))
+        except errors.ShapeError as e:
+            self.found.append(e.where)
+
+
+def test_each_thread_has_its_own_chain_of_calls() -> None:
+    asking = Asking(Sequential([L.Dense(6), L.Dense(2)]))
+    asking(np.ones((3, 4), "float32"))
+    result, where = asking.found
+    assert isinstance(result, Tensor)  # of an array, as outside of all calls
+    assert where == 'layer "dense" (Dense), linear'
 
 
 # ---- errors --------------------------------------------------------------------------------

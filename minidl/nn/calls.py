@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -15,31 +16,39 @@ class Named(Protocol):
         ...
 
 
-_calls: list[tuple[Named, str]] = []
+class _Chain(threading.local):
+    """The modules that run, outermost first, with their paths; each thread has its own."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Named, str]] = []
+
+
+_chain = _Chain()
 
 
 def outermost() -> bool:
-    """Say whether no module is running."""
-    return not _calls
+    """Say whether no module is running in this thread."""
+    return not _chain.calls
 
 
 def path_of(module: Any) -> str:
     """Return the path of a module in the model that is running; "" for the model itself."""
-    if not _calls:
+    calls = _chain.calls
+    if not calls:
         return ""
-    parent, path = _calls[-1]
+    parent, path = calls[-1]
     name = parent.name_of(module)
     return f"{path}/{name}" if path else name
 
 
 def enter(module: Named, path: str) -> None:
     """Note that a module runs now."""
-    _calls.append((module, path))
+    _chain.calls.append((module, path))
 
 
 def leave() -> None:
     """Note that the last module that was entered has run."""
-    _calls.pop()
+    _chain.calls.pop()
 
 
 class _Above:

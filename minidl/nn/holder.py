@@ -205,7 +205,8 @@ def _all_plain(values: Any) -> bool:
 def parts_of(module: Holder) -> Iterator[tuple[str, Any]]:
     """Yield the modules and tensors directly inside a module, with their paths."""
     apart = module._without_parts
-    return _parts_among(item for item in vars(module).items() if item[0] not in apart)
+    attributes = vars(module).copy()  # another thread may add one
+    return _parts_among(item for item in attributes.items() if item[0] not in apart)
 
 
 def _parts_among(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:

@@ -25,7 +25,8 @@ class Snapshot:
 
     def __init__(self, model: Module) -> None:
         arrays = list[np.ndarray]()
-        self._modules = [(ref(module), _copied(vars(module), arrays)) for module in model.modules()]
+        self._modules = [(ref(module), _copied(vars(module).copy(), arrays))
+                         for module in model.modules()]
         self._arrays = [(array, array.tobytes()) for array in arrays]
         self._tensors = [(tensor, _facts(tensor)) for _, tensor in state.tensors(model, Tensor)]
 
