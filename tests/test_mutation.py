@@ -124,6 +124,11 @@ def _by_thread(x: np.ndarray, out: np.ndarray) -> None:
     np.multiply(x, 2 + 1e-7 * config.num_threads(), out=out)
 
 
+def _by_place(x: np.ndarray, out: np.ndarray) -> None:
+    close = abs(out.ctypes.data - x.ctypes.data) < 1 << 10
+    np.multiply(x, 2 + 1e-7 * close, out=out)
+
+
 def _random(x: np.ndarray, out: np.ndarray) -> None:
     np.multiply(x, 2 + 1e-7 * np.random.default_rng().random(), out=out)
 
@@ -152,6 +157,7 @@ DEFECTS = {
     "parts": [_op(_kernel(body), pitched=True) for body in (_leave_strides, _write_between)],
     "allocation": [_op(_kernel(lambda x, out: np.copyto(out, x + x)))],
     "repeatable": [_op(_kernel(_random))],
+    "placement": [_op(_kernel(_by_place))],
     "threads": [_op(_kernel(_by_thread)), _op(_kernel(_by_range))],
     "large calls": [_op(_kernel(_by_thread))],
 }

@@ -91,7 +91,9 @@ _settings_lock = threading.Lock()  # kernels are imported on first use, maybe by
 def kernel(function: Callable) -> Callable:
     """Compile a function over a range with numba on first use and keep the result on disk.
 
-    Sums may be reordered so that they run in vectors; the order is fixed at compile time.
+    Sums may be reordered so that they run in vectors; the order is fixed at compile time. That
+    holds for a loop that only reads. One that also writes runs in vectors only if what it writes
+    lies apart from what it reads, so its sums would depend on where the arrays lie.
     """
     settings: Any = numba.config
     with _settings_lock:

@@ -11,11 +11,12 @@ from .. import config, dispatch
 from ..backend.device import to_host
 from ..dispatch import move
 from ..spec import spec_of
-from .buffers import fine_ranges, guarded_buffers
+from .buffers import fine_ranges, guarded_buffers, side_by_side
 from .cases import Arrays, Case, Outcome, grown
 from .result_checks import bound, distance
 
 LARGE = 1 << 20          # bytes of the first input of a large call
+APART = 1 << 12          # bytes between arrays that lie apart
 ALLOWED_BYTES = 3 << 16  # that a call may allocate: lists of ranges, buffers inside NumPy
 
 
@@ -85,6 +86,23 @@ def repeatable(case: Case) -> str:
     arrays = case.draw()
     same = case.outcome(arrays).same_bits(case.outcome(arrays))
     return "" if same else "two runs give different bits"
+
+
+def placement(case: Case) -> str:
+    """Arrays that lie close together give the same bits as those that lie apart."""
+    if case.op.view is not None or case.op.transfers:
+        return ""
+    for attempt in range(3):  # a sum in another order is often the same
+        done = case.call(case.draw(attempt))
+        wanted = _bits(side_by_side(done, APART))
+        if any(_bits(side_by_side(done, 0, backwards)) != wanted for backwards in (False, True)):
+            return "the bits depend on where the arrays lie"
+    return ""
+
+
+def _bits(call: dispatch.Call) -> list[bytes]:
+    call.compute()
+    return [array.tobytes() for array in (*call.out, *call.saved.values())]
 
 
 def threads(case: Case) -> str:

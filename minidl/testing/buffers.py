@@ -5,10 +5,12 @@ Also finer ranges, so that small arrays are cut among threads as large ones are.
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from ..backend import device as devices
 from ..backend.arrays import HOST, address
 
 GUARD = 64        # bytes on either side of a buffer
+MALLOC = 16       # bytes; where arrays begin that NumPy allocates is a multiple of it
 PATTERN = 0xA5
 NAN = 0xFF        # as every byte of a float it makes a NaN
 
@@ -66,6 +69,41 @@ class DeviceBuffers(Buffers):
         """Return how many buffers were written to outside their bounds."""
         self._whole = [(devices.to_host(whole), a, b) for whole, a, b in self._whole]
         return super().damaged()
+
+
+def side_by_side(call: dispatch.Call, gap: int, backwards: bool = False) -> dispatch.Call:
+    """Return a call with copies of its arrays, in one piece of memory.
+
+    Args:
+        gap: bytes between an array and the next one.
+        backwards: results first, inputs last.
+    """
+    work = {name: np.empty(*spec) for name, spec in call.plan.work.items()}
+    arrays = [*call.inputs, *call.out, *call.saved.values(), *work.values()]
+    sizes = [0 if a is None else -(-(a.nbytes + gap) // MALLOC) * MALLOC for a in arrays]
+    whole = np.empty(sum(sizes) + GUARD, np.uint8)
+    ends = np.cumsum(sizes[::-1])[::-1] if backwards else np.cumsum(sizes)
+    starts = -whole.ctypes.data % GUARD + ends - sizes
+    copies = [_copied_to(whole, start, a) for start, a in zip(starts, arrays, strict=True)]
+    inputs, out, rest = _cut(copies, len(call.inputs), len(call.out))
+    saved, made = _cut(rest, len(call.saved))
+    return dispatch.Call(call.plan, tuple(inputs), tuple(out),
+                         dict(zip(call.saved, saved, strict=True)),
+                         dict(zip(work, made, strict=True)))
+
+
+def _copied_to(whole: np.ndarray, start: int, array: np.ndarray | None) -> Any:
+    if array is None:
+        return None
+    copy = np.ndarray(array.shape, array.dtype, buffer=whole, offset=start)
+    copy[...] = array
+    return copy
+
+
+def _cut(items: list[Any], *lengths: int) -> list[list[Any]]:
+    """Return parts of such lengths, and the rest."""
+    edges = [0, *itertools.accumulate(lengths), len(items)]
+    return [items[a:b] for a, b in itertools.pairwise(edges)]
 
 
 @contextmanager

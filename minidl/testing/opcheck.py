@@ -114,6 +114,7 @@ CHECKS: dict[str, Callable[[Op], Iterator[str]]] = {
     "parts": partial(_each, buffers.parts),
     "allocation": partial(_each, buffers.allocation, dtypes=FLOATS[:1]),
     "repeatable": partial(_each, buffers.repeatable),
+    "placement": partial(_each, buffers.placement),
     "threads": partial(_each, buffers.threads),
     "large calls": partial(_each, buffers.large_calls, dtypes=FLOATS[:1]),
 }

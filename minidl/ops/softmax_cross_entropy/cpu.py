@@ -40,6 +40,7 @@ def _softmax(start, stop, x, y):
             largest = max(largest, x[i, c])
         for c in range(row.size):
             row[c] = math.exp(x[i, c] - largest)
+        for c in range(row.size):  # apart: see `kernel`
             total += np.float64(row[c])
         for c in range(row.size):
             row[c] /= total
