@@ -20,6 +20,7 @@ from minidl.nn import fuse
 from minidl.nn import layers as L  # noqa: N812 (as in the other tests)
 from minidl.train import passes
 from minidl.train.passes import Passes, passes_of
+from minidl.train.probabilities import probabilities_of
 
 BEFORE = 3  # passes by the model before the first replay
 
@@ -98,6 +99,23 @@ def test_evaluate_and_the_validation_of_fit():
     assert [history["val_loss"][-1], history["val_accuracy"][-1]] == expected
     assert model.evaluate(x, y, batch_size=8) == expected
     assert passes_of(model).replayed == 20 - BEFORE
+
+
+def test_replays_do_not_look_at_every_layer(monkeypatch):
+    model, x, walked = convnet(L.BatchNormalization()), images(2), []
+    expected = directly(model, x)
+    for _ in range(BEFORE):
+        model.predict(x)
+    whole = type(model).named_modules
+    monkeypatch.setattr(type(model), "named_modules", lambda m: walked.append(m) or whole(m))
+    for training in (False, True, False):
+        model.train(training)
+        walked.clear()
+        np.testing.assert_array_equal(model.predict(x), expected)
+        np.testing.assert_array_equal(probabilities_of(model, x), expected)
+        assert bool(walked) == training  # it is brought out of training, and back
+        assert [m.training for m in model.modules()] == [training] * len(model.modules())
+    assert passes_of(model).replayed == 6
 
 
 def test_results_are_not_written_over():
@@ -240,7 +258,7 @@ def add_layer(model):
 
 @pytest.mark.parametrize("change, replays", [
     (train_on, 8 - BEFORE), (assign, 8 - BEFORE), (load, 8 - BEFORE), (other_array, 3),
-    (change_epsilon, 3), (freeze, 3), (add_layer, 3), (other_type, 2)])
+    (change_epsilon, 3), (freeze, 3), (add_layer, 3), (other_type, 3)])
 def test_changes_between(change, replays):
     random.seed(2)
     model = convnet(L.BatchNormalization())
@@ -507,7 +525,7 @@ def test_weights_of_another_type_are_let_go_of():
     for seed in range(5):
         assert_predicts(model, images(2, seed))
         assert_predicts(model, images(3, seed))
-    assert passes_of(model).replayed == 3 * (5 - BEFORE)
+    assert passes_of(model).replayed == 3 * (5 - BEFORE) + 1  # a kind that was replayed is at once
     assert weight() is None
 
 

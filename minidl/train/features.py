@@ -17,8 +17,7 @@ from ..data.loader import Batch
 from ..data.resumable import ResumableHDF5Writer
 from ..errors import ArgumentError, ShapeError
 from ..watch import inference
-from .passes import passes_of
-from .step import kind_of
+from .passes import kind_of, passes_of
 
 POOLINGS: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
     None: lambda y: y.reshape(len(y), -1),

@@ -15,7 +15,8 @@ at a time replays, while others run their model.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -24,6 +25,7 @@ from weakref import ref
 import numpy as np
 
 from .. import config, dispatch, random
+from ..autograd.parameter import Parameter
 from ..autograd.tensor import Tensor
 from ..backend import device as devices
 from ..backend.arrays import HOST
@@ -32,6 +34,7 @@ from ..backend.memory import HostPool, Pool, rehearsal, use
 from ..errors import MinidlError
 from ..plan import Recorded, Recording, Slot, conditions, outside, wrote
 from ..spec import spec_of
+from ..watch import inference
 from .feed import several
 
 MOST_KINDS = 4        # of passes that a model has recordings of
@@ -40,6 +43,12 @@ RAREST = 10           # a pass that is never replayed is recorded again after 2*
 
 _arenas: dict[str, Pool] = {}  # by device; who has the lock uses them
 _lock = threading.Lock()
+
+
+def kind_of(parameters: Iterable[Parameter]) -> tuple[np.dtype, str]:
+    """Return element type and device of the weights; float32 on the CPU where there are none."""
+    return next(((p.dtype, p.device) for p in parameters if p.dtype.kind == "f"),
+                (np.dtype("float32"), HOST))
 
 
 def inputs_of(x: Any, dtype: np.dtype, device: str) -> Any:
@@ -58,10 +67,12 @@ class RecordedPass(Recorded):
 
     Attributes:
         outputs: a tensor or several, which a replay writes anew.
+        dtype: what floating inputs become.
         keys: random keys that were drawn; there may be others each time.
     """
 
     outputs: Any
+    dtype: np.dtype
     keys: list[np.ndarray]
 
     def replayable(self, arena: Pool) -> bool:
@@ -131,19 +142,25 @@ class Passes:
             dtype: what floating inputs become.
             device: where the model is.
         """
-        if dispatch.hooked() or config.only_shapes() or not _lock.acquire(blocking=False):
-            return self._by_model(x, dtype, device)  # also while another thread has the arena
-        try:
-            return self._pass(_contiguous(x), dtype, device)
-        finally:
-            _lock.release()
+        with _recordings() as at_hand:
+            if at_hand:
+                return self._pass(_contiguous(x), dtype, device)
+        return self._by_model(x, dtype, device)
+
+    def replay(self, x: Any) -> Any | None:
+        """Return the outputs by a replay; None where none was recorded of the model as it is."""
+        with _recordings() as at_hand:
+            if at_hand and (kind := _kind_of_pass(x := _contiguous(x))) in self._states:
+                state = self._state_of(kind)
+                if state.recorded is not None and state.snapshot.holds():
+                    return self._replay(state, state.recorded, x)
+        return None
 
     def _by_model(self, x: Any, dtype: np.dtype, device: str) -> Any:
         return self._model()(inputs_of(x, dtype, device))  # type: ignore[misc]
 
     def _pass(self, x: Any, dtype: np.dtype, device: str) -> Any:
-        state = self._state_of((*map(spec_of, _arrays(x)), several(x), dtype, device,
-                                *conditions()))
+        state = self._state_of(_kind_of_pass(x))
         if state.snapshot is not None and not state.snapshot.holds():
             state.give_up()
         if state.rest:
@@ -155,11 +172,14 @@ class Passes:
             return self._by_model(x, dtype, device)
         if state.recorded is None:
             return self._record(state, x, dtype, device)
-        state.recorded.replay([_floating(array, dtype) for array in _arrays(x)])
-        state.recorded.release()
+        return self._replay(state, state.recorded, x)
+
+    def _replay(self, state: _State, recorded: RecordedPass, x: Any) -> Any:
+        recorded.replay([_floating(array, recorded.dtype) for array in _arrays(x)])
+        recorded.release()
         state.replayed = True
         self.replayed += 1
-        return _copied(state.recorded.outputs)
+        return _copied(recorded.outputs)
 
     def _state_of(self, kind: Any) -> _State:
         if kind not in self._states and len(self._states) == MOST_KINDS:
@@ -221,7 +241,7 @@ class Passes:
         with use(arena, device), random.default.noting(keys), recording.listening():
             outputs = self._by_model(arrays if several(x) else arrays[0], dtype, device)
         outputs = _each(outputs, lambda t: Tensor.own(arena.unowned(t.array)))
-        return RecordedPass(recording, [Slot(recording, a) for a in arrays], outputs, keys)
+        return RecordedPass(recording, [Slot(recording, a) for a in arrays], outputs, dtype, keys)
 
 
 _known: dict[int, Passes] = {}  # by the model's id: some models have no hash
@@ -233,6 +253,44 @@ def passes_of(model: Any) -> Passes:
     if key not in _known:
         _known[key] = Passes(model, lambda _: _known.pop(key, None))
     return _known[key]
+
+
+@contextmanager
+def running(model: Any) -> Iterator[Callable[[Any], Any]]:
+    """Give what returns the outputs for inputs, of a model out of training, without gradients.
+
+    Only the first pass that is not replayed brings the model out of training: looking at every
+    layer takes longer than the kernels of a small network.
+    """
+    passes, kind = passes_of(model), list[Any]()
+
+    def run(x: Any) -> Any:
+        outputs = None if kind else passes.replay(x)
+        if outputs is not None:
+            return outputs
+        if not kind:
+            block.enter_context(inference(model))
+            kind.extend(kind_of(model.parameters()))
+        return passes(x, *kind)
+
+    with ExitStack() as block:
+        yield run
+
+
+@contextmanager
+def _recordings() -> Iterator[bool]:
+    """Say whether recorded passes can be used, and keep other threads from them for the block."""
+    if dispatch.hooked() or config.only_shapes() or not _lock.acquire(blocking=False):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        _lock.release()
+
+
+def _kind_of_pass(x: Any) -> tuple[Any, ...]:
+    return *map(spec_of, _arrays(x)), several(x), *conditions()
 
 
 # ---- arrays --------------------------------------------------------------------------------

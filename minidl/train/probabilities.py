@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..watch import inference
 from .losses import NLL, BinaryCrossentropy, Loss
-from .passes import passes_of
-from .step import kind_of
+from .passes import running
 
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1 before a logarithm
 
@@ -29,8 +27,8 @@ def probabilities(model: Any, outputs: np.ndarray) -> np.ndarray:
 
 def probabilities_of(model: Any, x: Any) -> np.ndarray:
     """Return a model's probabilities for a batch of inputs."""
-    with inference(model):
-        return probabilities(model, passes_of(model)(x, *kind_of(model.parameters())).numpy())
+    with running(model) as run:
+        return probabilities(model, run(x).numpy())
 
 
 def to_probabilities(loss: Loss, outputs: np.ndarray) -> np.ndarray:

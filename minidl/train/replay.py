@@ -31,7 +31,8 @@ from ..own import is_own
 from ..plan import Recorded, Recording, Slot, conditions
 from ..spec import spec_of
 from .feed import Batch, several
-from .step import Compiled, Outcome, Tracker, forward, kind_of, shares_of, train_step, update
+from .passes import kind_of
+from .step import Compiled, Outcome, Tracker, forward, shares_of, train_step, update
 
 MOST_KINDS = 4  # of batches that are recorded: whole ones, short last ones, with weights
 

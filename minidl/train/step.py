@@ -22,7 +22,7 @@ from ..watch import inference
 from .feed import Batch
 from .losses import Loss
 from .metric import Mean, Metric, State
-from .passes import inputs_of, passes_of
+from .passes import inputs_of, kind_of, passes_of, running
 
 MOST_LATE = 4  # batches on a GPU that were trained on and are not counted yet
 Sent = Callable[[], tuple[Any, float]]  # outputs and loss of a batch, when they have come
@@ -109,12 +109,6 @@ class Tracker:
 
 
 # ---- forward -------------------------------------------------------------------------------
-
-
-def kind_of(parameters: Sequence[Parameter]) -> tuple[np.dtype, str]:
-    """Return element type and device of the weights; float32 on the CPU where there are none."""
-    return next(((p.dtype, p.device) for p in parameters if p.dtype.kind == "f"),
-                (np.dtype("float32"), HOST))
 
 
 def build(model: Any, batches: Iterable[Batch]) -> None:
@@ -267,10 +261,10 @@ def judge(model: Any, how: Compiled, batches: Iterable[Batch], tracker: Tracker,
 def predict(model: Any, batches: Iterable[Batch]) -> Any:
     """Return the model's outputs for all samples; a list of arrays where it has several."""
     parts: list[list[np.ndarray]] = []
-    kind, run, several = kind_of(model.parameters()), passes_of(model), False
-    with inference(model):
+    several = False
+    with running(model) as run:
         for batch in batches:
-            y = run(batch.x, *kind)
+            y = run(batch.x)
             several = isinstance(y, (list, tuple))
             parts.append([to_host(part.array) for part in (y if several else [y])])
     columns = zip(*parts, strict=True)
