@@ -262,15 +262,15 @@ def running(model: Any) -> Iterator[Callable[[Any], Any]]:
     Only the first pass that is not replayed brings the model out of training: looking at every
     layer takes longer than the kernels of a small network.
     """
-    passes, kind = passes_of(model), list[Any]()
+    passes, kind = passes_of(model), None
 
     def run(x: Any) -> Any:
-        outputs = None if kind else passes.replay(x)
-        if outputs is not None:
-            return outputs
-        if not kind:
+        nonlocal kind
+        if kind is None:
+            if (outputs := passes.replay(x)) is not None:
+                return outputs
             block.enter_context(inference(model))
-            kind.extend(kind_of(model.parameters()))
+            kind = kind_of(model.parameters())
         return passes(x, *kind)
 
     with ExitStack() as block:
